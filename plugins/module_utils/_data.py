@@ -1,0 +1,118 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""A copy of a component's data, kept across a step to a version whose format the present one cannot read."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import shutil
+import typing as t
+from dataclasses import dataclass
+
+from . import _files
+from ._errors import ComponentError
+
+OURS = ".opswatch-"
+PREFIX = f"{OURS}before-"
+RESTORING = f"{OURS}restoring-"
+DISCARDED = f"{OURS}discarded"
+
+
+@dataclass(frozen=True)
+class Data:
+    """C(immutable): patterns of top-level entries whose files never change once written, so a hard link is a copy."""
+
+    immutable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The copy that generation C(number) can read. It stands inside the data folder: the same file system for sure."""
+
+    data: Data
+    home: str
+    number: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.home}/{PREFIX}{self.number}"
+
+    def entries(self) -> list[str]:
+        return [name for name in os.listdir(self.home) if not name.startswith(OURS)]
+
+    def is_immutable(self, entry: str) -> bool:
+        return any(fnmatch.fnmatch(entry, pattern) for pattern in self.data.immutable)
+
+    def check_space(self) -> None:
+        needed = sum(_size(os.path.join(self.home, name)) for name in self.entries() if not self.is_immutable(name))
+        free = shutil.disk_usage(self.home).free
+        if needed > free:
+            raise ComponentError(
+                f"no space for a copy of the data that the earlier version can read, in {self.home}",
+                f"{needed >> 20} MiB needed, {free >> 20} MiB free",
+                "free some space, or add some, and run again",
+            )
+
+    def keep(self) -> None:
+        """Call it while the service is stopped."""
+        partial = f"{self.folder}.new"
+        _files.remove(partial)
+        os.mkdir(partial, 0o700)
+        for name in self.entries():
+            source, target = os.path.join(self.home, name), os.path.join(partial, name)
+            copy = _link if self.is_immutable(name) else _files.copy_access
+            if os.path.isdir(source):
+                shutil.copytree(source, target, symlinks=True, copy_function=copy)
+                _own_like(source, target)
+            else:
+                copy(source, target)
+        _files.remove(self.folder)
+        os.rename(partial, self.folder)
+
+
+def restore(home: str, number: str) -> bool:
+    """Put the copy for generation C(number) in place of the present data; False where none was kept.
+
+    Each part is a rename, and a restore that was killed is completed by the next call: nothing of the copy is in
+    place before all of the present data is out of the way.
+    """
+    folder, restoring, discarded = f"{home}/{PREFIX}{number}", f"{home}/{RESTORING}{number}", f"{home}/{DISCARDED}"
+    if os.path.isdir(folder):
+        os.makedirs(discarded, mode=0o700, exist_ok=True)
+        for name in os.listdir(home):
+            if not name.startswith(OURS):
+                os.rename(os.path.join(home, name), os.path.join(discarded, name))
+        os.rename(folder, restoring)
+    if not os.path.isdir(restoring):
+        return False
+    for name in os.listdir(restoring):
+        os.rename(os.path.join(restoring, name), os.path.join(home, name))
+    os.rmdir(restoring)
+    _files.remove(discarded)
+    return True
+
+
+def forget(home: str) -> None:
+    """Drop every copy: the step has proven itself."""
+    for folder in glob.glob(f"{glob.escape(home)}/{PREFIX}*"):
+        _files.remove(folder)
+
+
+def _link(source: str, target: str) -> t.Any:
+    return os.link(source, target, follow_symlinks=False)
+
+
+def _size(path: str) -> int:
+    if not os.path.isdir(path):
+        return os.lstat(path).st_size
+    return sum(os.lstat(os.path.join(path, name)).st_size for name in _files.relative_files(path))
+
+
+def _own_like(source: str, target: str) -> None:
+    """copytree keeps the owner of files (through the copy function) but not of folders."""
+    for base, _folders, _names in os.walk(source):
+        status = os.lstat(base)
+        os.chown(os.path.join(target, os.path.relpath(base, source)), status.st_uid, status.st_gid)

@@ -1,0 +1,138 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""Reads the host for the planner. Changes nothing and asks nobody outside."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+import typing as t
+
+from . import _files, _generations, _release, _service
+from ._layout import Layout
+from ._plan import Desired, Generation, Observed, Seen, Service
+
+
+def account_ids(name: str) -> tuple[int, int] | None:
+    """(uid, gid) of an account, or None where there is none."""
+    try:
+        return pwd.getpwnam(name).pw_uid, grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], packages: tuple[str, ...]) -> Observed:
+    numbers = _generations.numbers(layout)
+    number = _generations.current_number(layout)
+    current = _generations.read(layout, number)
+    all_read = {n: _generations.read(layout, n) for n in numbers}
+    committed = tuple(n for n, generation in all_read.items() if generation and generation.committed)
+    journal = _files.read_json(layout.journal)
+    pending = journal["effect"] if journal else None
+    ids = account_ids(layout.name)
+    status = _service.status(layout.unit_name)
+    ours = current is not None or journal is not None
+    return Observed(
+        current=current,
+        fallback=_fallback(current, committed, journal["from"] if journal else None),
+        numbers=numbers,
+        committed=committed,
+        files=_seen_files(layout, desired, current.files if current else {}, ids[1] if ids else -1),
+        foreign=_foreign(layout, current.files if current else {}),
+        unit=_files.file_sha256(layout.unit),
+        release=_release.is_installed(layout.release(desired.version), programs),
+        releases={n: generation.version for n, generation in all_read.items() if generation},
+        installed=_installed(layout),
+        service=Service(active=status.running, enabled=status.enabled),
+        wrong_links=tuple(
+            path for path, target in layout.links(programs).items() if not _generations.is_link_to(path, target)
+        ),
+        account=ids is not None,
+        occupied=() if desired.state == "absent" else _occupied(layout, programs, ours),
+        packaged=() if desired.state == "absent" else _packaged(layout, packages, ours),
+        leftovers=_has_leftovers(layout, numbers, committed, number, pending),
+        pending=pending,
+        data=_has_entries(layout.data),
+    )
+
+
+def _fallback(current: Generation | None, committed: tuple[int, ...], noted: int | None) -> int | None:
+    """The generation to go back to: the current one if it is proven, else the one that an interrupted run noted."""
+    if current and current.committed:
+        return current.number
+    return noted if noted in committed else None
+
+
+def _seen_files(
+    layout: Layout, desired: Desired, known: t.Mapping[tuple[str, str], str], gid: int
+) -> dict[tuple[str, str], Seen]:
+    modes = {file.key: file.mode for file in desired.files}
+    found = {}
+    for key in [*modes, *known]:
+        path = os.path.join(layout.place(key[0]), key[1])
+        digest = _files.file_sha256(path)
+        if digest is not None:
+            status = os.stat(path)
+            access = key not in modes or (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (
+                modes[key],
+                os.geteuid(),
+                gid,
+            )
+            found[key] = Seen(digest, access)
+    return found
+
+
+def _foreign(layout: Layout, known: t.Mapping[tuple[str, str], str]) -> tuple[str, ...]:
+    """What others put into the configuration folder."""
+    own = {path for place, path in known if place == "config"} | set(_generations.STABLE_LINKS)
+    return tuple(path for path in _files.relative_files(layout.place("config")) if path not in own)
+
+
+def _occupied(layout: Layout, programs: tuple[str, ...], ours: bool) -> tuple[str, ...]:
+    """Paths that we need and that somebody else has made."""
+    taken = [
+        path
+        for path, target in layout.links(programs).items()
+        if os.path.lexists(path) and not _generations.is_link_to(path, target) and not (ours and os.path.islink(path))
+    ]
+    if not ours and os.path.lexists(layout.unit):
+        taken.append(layout.unit)
+    return tuple(taken)
+
+
+def _packaged(layout: Layout, packages: tuple[str, ...], ours: bool) -> tuple[str, ...]:
+    """Units of packages that would run beside ours. One of our own name is out of force once ours is in place."""
+    found = _service.packaged_units([layout.unit_name, *packages])
+    return tuple(
+        unit for unit in found if (not ours if unit == layout.unit_name else _runs_or_will(_service.status(unit)))
+    )
+
+
+def _runs_or_will(status: _service.Status) -> bool:
+    return status.enabled or status.running
+
+
+def _installed(layout: Layout) -> tuple[str, ...]:
+    try:
+        return tuple(sorted(name for name in os.listdir(layout.releases) if not name.startswith(".")))
+    except FileNotFoundError:
+        return ()
+
+
+def _has_leftovers(
+    layout: Layout, numbers: tuple[int, ...], committed: tuple[int, ...], current: int | None, pending: str | None
+) -> bool:
+    """Signs of a run that was killed before it activated anything."""
+    if os.path.lexists(layout.staging) or any(n not in committed and n != current for n in numbers):
+        return True
+    return pending is None and os.path.lexists(layout.undo)
+
+
+def _has_entries(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -1,0 +1,152 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""The proof that a component answers: its own readiness address, over this host's own addresses."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ssl
+import time
+import typing as t
+from dataclasses import astuple, dataclass
+from urllib.parse import urlsplit
+
+from ._errors import ComponentError
+from ._service import command, last_words
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a component answers. C(ca): file with the authority to trust; C(server_name): what its certificate says."""
+
+    base: str  # http://127.0.0.1:9090, with the route prefix if there is one
+    path: str = "/-/ready"
+    user: str = ""
+    password: str = ""
+    ca: str = ""
+    server_name: str = ""
+    progress: str = ""  # an address whose answer changes while a long start moves on
+
+    @property
+    def url(self) -> str:
+        return self.base + self.path
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int  # 0: no answer at all
+    text: str
+
+
+class _NamedConnection(http.client.HTTPSConnection):
+    """HTTPS to an address of this host, checked against the name in its certificate."""
+
+    def __init__(self, host: str, port: int | None, server_name: str, context: ssl.SSLContext, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout, context=context)
+        self._name = server_name or host
+        self._tls = context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def ask(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
+    """GET one path. Never through a proxy, never a redirect: it is this host that is asked."""
+    address = urlsplit(endpoint.base)
+    headers = {"Accept-Encoding": "identity"}
+    if endpoint.user:
+        token = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
+        headers["Authorization"] = f"Basic {token}"
+    connection: http.client.HTTPConnection
+    try:
+        if address.scheme == "https":
+            context = ssl.create_default_context(cafile=endpoint.ca or None)
+            connection = _NamedConnection(address.hostname or "", address.port, endpoint.server_name, context, timeout)
+        else:
+            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+        try:
+            connection.request("GET", address.path + path, headers=headers)
+            response = connection.getresponse()
+            return Answer(response.status, response.read().decode(errors="replace"))
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, str(error) or type(error).__name__)
+
+
+def metric(text: str, name: str) -> float | None:
+    """The value of a metric without labels in an exposition."""
+    for line in text.splitlines():
+        if line.startswith(name + " "):
+            return float(line.split()[1])
+    return None
+
+
+def wait_until_ready(
+    endpoint: Endpoint,
+    alive: t.Callable[[], None],
+    patience: float,
+    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = time.sleep,
+    ask: t.Callable[..., Answer] = ask,
+) -> None:
+    """Wait for a 200. C(alive) raises when the service died; C(patience) is seconds without any progress."""
+    progress = ""
+    deadline = clock() + patience
+    pause = 0.05
+    while True:
+        answer = ask(endpoint, endpoint.path)
+        alive()
+        if answer.status == 200:
+            return
+        if answer.status in (401, 403):
+            raise ComponentError(
+                f"{endpoint.url} refuses our credentials",
+                f"HTTP {answer.status} for user {endpoint.user or '(none)'}",
+                "compare the password in monitoring_secrets_dir with the web configuration on the host",
+            )
+        if endpoint.progress and answer.status:
+            seen = ask(endpoint, endpoint.progress).text
+            if seen != progress:
+                progress = seen
+                deadline = clock() + patience
+        if clock() >= deadline:
+            seen = f"HTTP {answer.status}: {answer.text[:300]}" if answer.status else answer.text
+            raise ComponentError(
+                f"not ready: {endpoint.url} gave no 200 within {patience:g} s",
+                seen,
+                "look at its journal; if it only needs longer, raise its ready_timeout",
+            )
+        sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+
+
+def reload(
+    unit: str, endpoint: Endpoint | None, metrics: str, alive: t.Callable[[], None], patience: float = 60
+) -> None:
+    """Reload a unit and, where its metrics tell, see that the program took the new configuration.
+
+    C(metrics) is the prefix of C(_config_last_reload_successful) and C(_config_last_reload_success_timestamp_seconds).
+    """
+    if not metrics or not endpoint:
+        command("systemctl", "reload", unit)
+        return
+    success = f"{metrics}_config_last_reload_successful"
+    stamp = f"{metrics}_config_last_reload_success_timestamp_seconds"
+    before = metric(ask(endpoint, "/metrics").text, stamp)
+    command("systemctl", "reload", unit)
+    deadline = time.monotonic() + patience
+    status, text = 0, ""
+    while time.monotonic() < deadline:
+        status, text = astuple(ask(endpoint, "/metrics"))
+        if metric(text, success) == 0:
+            raise ComponentError(f"{unit} refuses the new configuration", last_words(unit), "correct it and run again")
+        if metric(text, stamp) not in (None, before):
+            return
+        alive()
+        time.sleep(0.05)
+    seen = last_words(unit) if status == 200 else f"{endpoint.base}/metrics: {f'HTTP {status}' if status else text}"
+    raise ComponentError(f"{unit} did not take the new configuration within {patience:g} s", seen)

@@ -1,0 +1,104 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""systemd, asked through its own commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+from dataclasses import dataclass
+
+from ._errors import ComponentError
+
+PATIENCE = 900  # seconds: a large Prometheus needs minutes to stop
+
+# Tell-tale words of a program that does not start, and what people do about them.
+REMEDIES = (
+    ("address already in use", "another program has this port; `ss -ltnp` names it. Stop it or choose another port"),
+    ("permission denied", "the account of the service may not use that file or port; look at its owner and mode"),
+    ("no space left on device", "free space on that file system and run again"),
+    ("217/user", "systemd could not set up the account or its user namespace"),
+    ("226/namespace", "a path that the unit names does not exist or may not be mounted here"),
+    ("203/exec", "the program cannot be executed: wrong architecture, or a file system mounted noexec"),
+)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What C(systemctl show) says of a unit; C(started) is microseconds of the monotonic clock."""
+
+    active: str
+    sub: str
+    enabled: bool
+    pid: int
+    restarts: int
+    started: int
+    result: str
+    invocation: str
+
+    @property
+    def running(self) -> bool:
+        return self.active == "active" and self.pid > 0
+
+    @property
+    def died(self) -> bool:
+        return self.active in ("failed", "inactive", "deactivating") or self.sub == "auto-restart"
+
+
+def command(*words: str, check: bool = True) -> str:
+    """Run a command of systemd; its own words come back with the error."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    except FileNotFoundError as missing:
+        raise ComponentError(
+            f"{words[0]} is missing", str(missing), "this host needs systemd 250 or later"
+        ) from missing
+    except subprocess.TimeoutExpired as stuck:
+        raise ComponentError(
+            f"`{' '.join(words)}` took more than {PATIENCE} s", "", "look at `systemctl list-jobs`"
+        ) from stuck
+    if check and done.returncode:
+        raise ComponentError(f"`{' '.join(words)}` failed", done.stderr or done.stdout)
+    return done.stdout
+
+
+_SHOWN = "ActiveState,SubState,UnitFileState,MainPID,NRestarts,ExecMainStartTimestampMonotonic,Result,InvocationID"
+
+
+def status(unit: str) -> Status:
+    lines = command("systemctl", "show", unit, f"--property={_SHOWN}").splitlines()
+    shown = dict(line.partition("=")[::2] for line in lines)
+    return Status(
+        active=shown.get("ActiveState", "inactive"),
+        sub=shown.get("SubState", "dead"),
+        enabled=shown.get("UnitFileState") == "enabled",
+        pid=int(shown.get("MainPID") or 0),
+        restarts=int(shown.get("NRestarts") or 0),
+        started=int(shown.get("ExecMainStartTimestampMonotonic") or 0),
+        result=shown.get("Result", ""),
+        invocation=shown.get("InvocationID", ""),
+    )
+
+
+def last_words(unit: str, invocation: str = "", lines: int = 5) -> str:
+    """The end of a unit's journal, from one start of it if that is known."""
+    words = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
+    words += [f"_SYSTEMD_INVOCATION_ID={invocation}"] if invocation else [f"--unit={unit}"]
+    return command(*words, check=False).strip()
+
+
+def why_it_died(unit: str, seen: Status) -> tuple[str, str]:
+    """(what is seen, what to do) of a service that does not run."""
+    words = last_words(unit, seen.invocation) or last_words(unit)
+    states = f"{unit} is {seen.active} ({seen.sub}, result {seen.result}, restarted {seen.restarts} times)"
+    lowered = words.lower()
+    remedy = next((remedy for sign, remedy in REMEDIES if sign in lowered), f"`journalctl -u {unit}` has all of it")
+    return f"{states}\n{words}", remedy
+
+
+def packaged_units(names: t.Iterable[str]) -> tuple[str, ...]:
+    """Those of the units which a package of the operating system brought."""
+    folders = ("/usr/lib/systemd/system", "/lib/systemd/system")
+    return tuple(name for name in names if any(os.path.exists(f"{folder}/{name}") for folder in folders))

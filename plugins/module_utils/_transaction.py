@@ -1,0 +1,371 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""Carries out a plan: stage, validate, activate, reload or restart, prove, commit; on any failure the way back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+import typing as t
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from . import _data, _files, _generations, _ready, _release, _service, _staging, _undo
+from ._errors import ComponentError
+from ._layout import Layout
+from ._observe import account_ids
+from ._plan import Key, Observed, Plan, Step, kept_generations, kept_releases
+from ._spec import Spec
+from ._way_back import go_back, keep_failed, settle
+
+
+@contextmanager
+def lock(layout: Layout) -> t.Iterator[None]:
+    """One run at a time for each component of a host; the kernel frees it when its holder dies."""
+    os.makedirs(os.path.dirname(layout.lock), exist_ok=True)
+    with open(layout.lock, "a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "another process"
+            raise ComponentError(
+                f"another run is changing {layout.name} on this host",
+                holder,
+                "wait until it has ended, then run again; nothing was changed by this run",
+            ) from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S %Z')}\n")
+        handle.flush()
+        yield
+
+
+@dataclass
+class Transaction:
+    """One plan on one host. C(actions) tells in words what was done, also when it fails."""
+
+    layout: Layout
+    spec: Spec
+    observed: Observed
+    plan: Plan
+    actions: list[str] = field(default_factory=list)
+    touched: bool = False  # something that serves was changed, so a failure needs the way back
+    disturbed: bool = False  # the service itself was stopped, restarted or reloaded
+    started: _service.Status | None = None
+    stopped_units: list[str] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        try:
+            for step in self.plan.steps:
+                method: t.Callable[[Step], None] = getattr(self, f"_{step.kind}")
+                method(step)
+                self.actions.append(step.words(done=True))
+        except ComponentError as error:
+            self._give_up(error)
+        except OSError as error:
+            self._give_up(ComponentError(f"{step.words(done=False)} failed", str(error)))
+        _files.remove(self.layout.staging)
+        if self.spec.desired.state == "present":
+            _undo.forget(self.layout)
+            if "commit" not in self.plan.kinds():
+                settle(self.layout)
+
+    # Steps that change nothing that serves.
+
+    def _tidy(self, step: Step) -> None:
+        _files.remove(self.layout.staging)
+        for number in self.observed.numbers:
+            if number not in self.observed.committed and number != self._current:
+                _files.remove(self.layout.generation(number))
+
+    def _account(self, step: Step) -> None:
+        name = self.layout.name
+        text = f'u {name} - "{name} (opswatch.monitoring)" {self.layout.data}\n'
+        os.makedirs(os.path.dirname(self.layout.sysusers), exist_ok=True)
+        _files.write_file(self.layout.sysusers, text.encode())
+        _service.command("systemd-sysusers", self.layout.sysusers)
+
+    def _release(self, step: Step) -> None:
+        origin = _release.install(self.spec.source, self.layout.release(step.about))
+        self.actions.append(f"verified {os.path.basename(self.spec.source.path)} against {origin}")
+
+    def _check_flags(self, step: Step) -> None:
+        words = (f"{self.layout.release(self.spec.desired.version)}/{step.about}", *self.spec.flag_check)
+        output, failed = _staging.attempt(self.layout, words)
+        if failed:
+            raise ComponentError(
+                f"{step.about} {self.spec.desired.version} does not accept its flags",
+                output,
+                f"correct {self.layout.name}_flags",
+            )
+
+    def _validate(self, step: Step) -> None:
+        words = self.spec.validators[self.spec.desired.validators.index(step.about)]
+        release = self.layout.release(self.spec.desired.version)
+        output, failed = _staging.attempt(self.layout, [word.replace("{release}", release) for word in words])
+        if failed:
+            raise ComponentError(f"`{step.about}` refuses the new configuration", output, "correct it and run again")
+
+    def _stage(self, step: Step) -> None:
+        _staging.stage(self.layout, self.spec, self.observed.foreign, self._gid)
+
+    # Steps that change what serves.
+
+    def _adopt(self, step: Step) -> None:
+        self.touched = True
+        folder = f"{self.layout.adopted}/{time.strftime('%Y%m%dT%H%M%S')}"
+        for path in self.observed.occupied:
+            keep = f"{folder}{path[len(self.layout.root) :]}"
+            _files.make_folder(os.path.dirname(keep), 0o700)
+            self.moved[path] = keep
+            shutil.move(path, keep, copy_function=_files.copy_access)
+        for unit in self.observed.packaged:
+            self.stopped_units.append(unit)
+            _service.command("systemctl", "disable", "--now", unit)
+        _service.command("systemctl", "daemon-reload")
+
+    def _keep_data(self, step: Step) -> None:
+        data = self._data
+        data.check_space()
+        self.touched = self.disturbed = True
+        self._write_journal()
+        _service.command("systemctl", "stop", self.layout.unit_name)
+        data.keep()
+
+    def _write(self, step: Step) -> None:
+        self.touched = True
+        outside = [key for key in self.plan.changed if key[0] != "config"]
+        _undo.save(self.layout, outside)
+        self._write_journal()
+        for key in outside:
+            self._put(key)
+
+    def _access(self, step: Step) -> None:
+        for file in self.spec.desired.files:
+            if file.key in self.observed.files and not self.observed.files[file.key].access:
+                _files.set_access(os.path.join(self.layout.place(file.place), file.path), file.mode, 0, self._gid)
+
+    def _activate(self, step: Step) -> None:
+        layout, number = self.layout, int(step.about)
+        for stable in (layout.live, layout.secrets):
+            _files.make_folder(stable, 0o750, gid=self._gid)
+        _staging.finish(self.layout, self.spec, number)
+        self._keep_edited_unit()
+        self.touched = True
+        self._write_journal()
+        _generations.switch(layout, number)
+        _generations.set_links(layout, self.spec.programs)
+        _service.command("systemctl", "daemon-reload")
+
+    def _links(self, step: Step) -> None:
+        _generations.set_links(self.layout, self.spec.programs)
+
+    def _enable(self, step: Step) -> None:
+        _service.command("systemctl", "enable", "--quiet", self.layout.unit_name)
+
+    def _start(self, step: Step) -> None:
+        self._bring_up("start")
+
+    def _restart(self, step: Step) -> None:
+        self._bring_up("restart")
+
+    def _reload(self, step: Step) -> None:
+        self._disturb()
+        self.started = _service.status(self.layout.unit_name)
+        _ready.reload(self.layout.unit_name, self.spec.endpoint, self.spec.reload_metrics, self._alive)
+
+    def _prove(self, step: Step) -> None:
+        if self.started is None:
+            self.started = _service.status(self.layout.unit_name)
+        if self.spec.endpoint:
+            _ready.wait_until_ready(self.spec.endpoint, self._alive, self.spec.ready_timeout)
+        else:
+            self._alive()
+
+    def _purge(self, step: Step) -> None:
+        for place, path in self.plan.removed:
+            if place != "config":
+                _files.remove(os.path.join(self.layout.place(place), path))
+
+    def _commit(self, step: Step) -> None:
+        number = self.plan.number or self.observed.current.number
+        _files.write_json(
+            f"{self.layout.generation(number)}/manifest.json", _staging.manifest(self.spec, committed=True)
+        )
+        if self.plan.number or self.plan.effect == "restart" or "start" in self.plan.kinds():
+            self._remember_for_second_look(number)
+        _undo.forget(self.layout)
+        _files.remove(self.layout.failed)
+        self.touched = False  # from here on nothing is a reason to go back
+
+    def _prune(self, step: Step) -> None:
+        for number in set(self.observed.committed) - kept_generations(
+            self.spec.desired, self.observed, self.plan.number
+        ):
+            _files.remove(self.layout.generation(number))
+        for version in set(self.observed.installed) - kept_releases(self.spec.desired, self.observed, self.plan.number):
+            _files.remove(self.layout.release(version))
+
+    # state: absent
+
+    def _stop(self, step: Step) -> None:
+        _service.command("systemctl", "disable", "--now", self.layout.unit_name)
+
+    def _remove(self, step: Step) -> None:
+        layout = self.layout
+        foreign = f"{layout.etc}.kept"
+        for path in self.observed.foreign:
+            target = f"{foreign}/{path}"
+            _files.make_folder(os.path.dirname(target))
+            _files.copy_access(f"{layout.place('config')}/{path}", target)
+        programs = self.spec.programs
+        for path, target in layout.links(programs).items():
+            if _generations.is_link_to(path, target):
+                _files.remove(path)
+        if self.observed.foreign:
+            os.rename(foreign, layout.etc)
+        _files.remove(layout.unit)
+        _files.remove(layout.sysusers)
+        _service.command("systemctl", "daemon-reload")
+        _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
+        _files.remove(os.path.dirname(layout.releases))
+        _files.remove(layout.home)
+
+    def _remove_data(self, step: Step) -> None:
+        _files.remove(self.layout.data)
+
+    # Parts of steps.
+
+    @property
+    def _current(self) -> int | None:
+        return self.observed.current.number if self.observed.current else None
+
+    @property
+    def _gid(self) -> int:
+        ids = account_ids(self.layout.name)
+        if ids is None:
+            raise ComponentError(f"the account {self.layout.name} is missing", "", "run again")
+        return ids[1]
+
+    @property
+    def _data(self) -> _data.Kept:
+        return _data.Kept(self.spec.data or _data.Data(), self.layout.data, str(self.plan.fallback))
+
+    def _put(self, key: Key) -> None:
+        mode = next(file.mode for file in self.spec.desired.files if file.key == key)
+        top = self.layout.place(key[0])
+        _files.make_folder(top, 0o750, gid=self._gid)
+        _staging.put(top, key[1], self.spec.contents[key], mode, self._gid)
+
+    def _keep_edited_unit(self) -> None:
+        """A unit that was edited by hand is not lost: it stays beside the generation that it belonged to."""
+        current = self.observed.current
+        if current and self.observed.unit not in (None, current.unit):
+            target = f"{self.layout.generation(current.number)}/{self.layout.unit_name}.edited"
+            _files.copy_access(self.layout.unit, target)
+
+    def _write_journal(self) -> None:
+        _files.write_json(
+            self.layout.journal,
+            {
+                "from": self.plan.fallback,
+                "to": self.plan.number or self._current,
+                "effect": self.plan.effect,
+            },
+        )
+
+    def _disturb(self) -> None:
+        """From here on a failure asks for the way back, if there is an unproven generation to come back from."""
+        self.disturbed = True
+        self.touched = self.touched or bool(self.plan.number or self.observed.pending)
+
+    def _bring_up(self, verb: str) -> None:
+        self._disturb()
+        unit = self.layout.unit_name
+        _service.command("systemctl", "reset-failed", unit, check=False)
+        try:
+            _service.command("systemctl", verb, unit)
+        except ComponentError:
+            self.started = _service.status(unit)
+            self._alive()
+            raise
+        self.started = _service.status(unit)
+
+    def _alive(self) -> None:
+        """Raise, with the program's own last words, when the service died since this transaction started it."""
+        unit = self.layout.unit_name
+        seen = _service.status(unit)
+        begun = self.started or seen
+        if seen.died or seen.restarts != begun.restarts or seen.pid != begun.pid:
+            words, remedy = _service.why_it_died(unit, seen)
+            raise ComponentError(f"{self.layout.name} does not stay up", words, remedy)
+
+    def _remember_for_second_look(self, number: int) -> None:
+        seen = self.started or _service.status(self.layout.unit_name)
+        noted = {"generation": number, "from": self.plan.fallback if self.plan.fallback != number else None}
+        noted.update({"pid": seen.pid, "restarts": seen.restarts, "started": seen.started})
+        _files.write_json(self.layout.unsettled, noted)
+
+    # The way back.
+
+    def _give_up(self, error: ComponentError) -> t.NoReturn:
+        """Undo what was done and raise the error, completed by what holds now."""
+        if not self.touched:
+            _files.remove(self.layout.staging)
+            now = f"generation {self._current} is untouched" if self._current else "nothing was changed"
+            self.actions.append(f"stopped before activation: {now}")
+            raise ComponentError(f"{error.what} ({now})", error.seen, error.remedy) from error
+        self.actions.append(f"failed: {error.what}")
+        try:
+            now = self._way_back()
+        except (ComponentError, OSError) as second:
+            raise ComponentError(
+                f"{error.what}; and the way back failed too: {second}", error.seen, error.remedy
+            ) from error
+        self.actions.append(now)
+        if self.plan.number and os.path.isdir(self.layout.failed):
+            now += f"; what failed is kept in {self.layout.failed}"
+        raise ComponentError(f"{error.what} ({now})", error.seen, error.remedy) from error
+
+    def _way_back(self) -> str:
+        _undo.restore(self.layout)
+        present = _generations.current_number(self.layout)
+        back = self.plan.fallback if self.plan.number or self.observed.pending else present
+        if back is None:
+            words = self._back_to_nothing()
+        elif present != back or self.disturbed:
+            password = self.spec.endpoint.password if self.spec.endpoint else ""
+            go_back(self.layout, back, self.plan.effect == "reload", password, self.spec.ready_timeout)
+            words = f"rolled back to generation {back}, which answers"
+        else:
+            words = f"generation {back} was not disturbed"
+        self._undo_adoption()
+        _undo.forget(self.layout)
+        _files.remove(self.layout.staging)
+        return words
+
+    def _undo_adoption(self) -> None:
+        for path, keep in self.moved.items():
+            _files.remove(path)
+            shutil.move(keep, path, copy_function=_files.copy_access)
+        if self.stopped_units:
+            _service.command("systemctl", "daemon-reload")
+            _service.command("systemctl", "enable", "--now", *self.stopped_units)
+
+    def _back_to_nothing(self) -> str:
+        """A first installation failed: leave no service behind, but what people need to see why."""
+        layout = self.layout
+        _service.command("systemctl", "disable", "--now", layout.unit_name, check=False)
+        number = _generations.current_number(layout)
+        for path in [*layout.links(self.spec.programs), layout.unit, layout.current]:
+            if os.path.islink(path) or path == layout.unit:
+                _files.remove(path)
+        if number:
+            keep_failed(layout, number)
+        _service.command("systemctl", "daemon-reload")
+        _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
+        return "nothing ran before and nothing runs now"
