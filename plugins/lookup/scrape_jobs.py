@@ -1,0 +1,49 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: scrape_jobs
+short_description: What Prometheus has to scrape, from the inventory
+version_added: 0.1.0
+description:
+  - One job for each component whose group has hosts, and one for each name in C(monitoring_services) of any host.
+  - C(instance) is the inventory name of the host. Targets are grouped so that each job becomes one file of file_sd.
+author: opswatch.monitoring contributors (@opswatch)
+options:
+  _terms:
+    description: Not used.
+    type: list
+    elements: str
+"""
+
+EXAMPLES = r"""
+- name: Show what would be scraped
+  ansible.builtin.debug:
+    msg: "{{ query('opswatch.monitoring.scrape_jobs') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description:
+    - A map for each job with C(name), C(kind) (C(component) or C(service)), C(interval) (empty for components), C(scheme),
+      C(path), C(auth) and C(targets), which is a list as file_sd has it.
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import scrape_jobs
+
+
+class LookupModule(LookupBase):
+    def run(
+        self, terms: list[str] | None = None, variables: dict[str, t.Any] | None = None, **kwargs: t.Any
+    ) -> list[dict[str, t.Any]]:
+        self.set_options(var_options=variables, direct=kwargs)
+        variables = variables or {}
+        return scrape_jobs(variables["groups"], variables["hostvars"])

@@ -1,0 +1,171 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""From the inventory to scrape jobs: pure functions over groups and host variables."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import typing as t
+
+import yaml
+from ansible.errors import AnsibleError
+
+from .addresses import split_address
+
+HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
+
+# Components that expose metrics themselves; whose password opens them.
+COMPONENTS = ("prometheus", "node_exporter")
+SERVERS = ("prometheus",)
+
+SERVICE_DEFAULTS: dict[str, t.Any] = {
+    "scheme": "http",
+    "path": "/metrics",
+    "health": "/health",
+    "interval": "30s",
+    "labels": {},
+    "auth": {},
+}
+SERVICE_KEYS = {"name", "port", "address", *SERVICE_DEFAULTS}
+
+
+def scrape_jobs(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[dict[str, t.Any]]:
+    """Every job that the inventory asks for: components first, then services by name."""
+    jobs = [component_job(component, groups[component], hostvars) for component in COMPONENTS if groups.get(component)]
+    return jobs + service_jobs(groups.get("all", []), hostvars)
+
+
+def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> dict[str, t.Any]:
+    targets = []
+    for host in hosts:
+        settings = hostvars[host]
+        if settings.get(f"{component}_state", "present") == "absent":
+            continue
+        listen = settings.get(f"{component}_listen_address", role_default(component, "listen_address"))
+        _host, port = split_address(str(listen))
+        labels = {"instance": host}
+        if settings.get("monitoring_tls") in ("own", "selfsigned"):
+            labels["__scheme__"] = "https"
+        targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
+    kind = "server" if component in SERVERS else "exporter"
+    return {
+        "name": component,
+        "kind": kind,
+        "interval": "",
+        "scheme": "http",
+        "path": "",
+        "auth": {},
+        "targets": targets,
+    }
+
+
+def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
+    jobs: dict[str, dict[str, t.Any]] = {}
+    for host in hosts:
+        settings = hostvars[host]
+        for stated in settings.get("monitoring_services") or []:
+            service = checked_service(stated, host)
+            job = jobs.setdefault(
+                service["name"],
+                {
+                    "name": service["name"],
+                    "kind": "service",
+                    "targets": [],
+                    **{key: service[key] for key in ("interval", "scheme", "path", "auth")},
+                },
+            )
+            for key in ("interval", "auth"):
+                if job[key] != service[key]:
+                    raise AnsibleError(
+                        f"monitoring_services of {host}: {service['name']} has another {key} than on an earlier host, "
+                        "but both are one scrape job. What to do: state the same, or give one of them another name."
+                    )
+            job["targets"].append(service_target(service, job, host, settings))
+    for job in jobs.values():
+        refuse_twins(job)
+    return [jobs[name] for name in sorted(jobs)]
+
+
+def service_target(
+    service: dict[str, t.Any], job: dict[str, t.Any], host: str, settings: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    labels = {"instance": host, **{str(key): str(value) for key, value in service["labels"].items()}}
+    for key, label in (("scheme", "__scheme__"), ("path", "__metrics_path__")):
+        if service[key] != job[key]:
+            labels[label] = service[key]
+    address = service.get("address") or address_of(host, settings)
+    return {"targets": [join(address, service["port"])], "labels": labels}
+
+
+def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
+    """An entry of monitoring_services with its defaults. Raises AnsibleError with the host and what to change."""
+    where = f"monitoring_services of {host}"
+    if not isinstance(stated, dict):
+        raise AnsibleError(f"{where}: {stated!r} is not a map with name and port.")
+    unknown = sorted(set(stated) - SERVICE_KEYS)
+    if unknown:
+        raise AnsibleError(f"{where}: unknown key {', '.join(unknown)}. Known are {', '.join(sorted(SERVICE_KEYS))}.")
+    missing = [key for key in ("name", "port") if key not in stated]
+    if missing:
+        raise AnsibleError(f"{where}: {stated!r} lacks {' and '.join(missing)}.")
+    service = {**SERVICE_DEFAULTS, **stated}
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(service["name"])):
+        raise AnsibleError(
+            f"{where}: {service['name']!r} cannot be the name of a job. Use letters, digits, _, . and -."
+        )
+    if service["name"] in COMPONENTS:
+        raise AnsibleError(f"{where}: {service['name']} is the job of a component already. Give it another name.")
+    try:
+        service["port"] = int(service["port"])
+    except (TypeError, ValueError):
+        service["port"] = 0
+    if not 0 < service["port"] < 65536:
+        raise AnsibleError(f"{where}: {service['name']} needs a port from 1 to 65535, not {stated['port']!r}.")
+    return service
+
+
+def refuse_twins(job: dict[str, t.Any]) -> None:
+    """Two targets with the same labels would write into the same series."""
+    seen: dict[str, str] = {}
+    for target in job["targets"]:
+        labels = {key: value for key, value in target["labels"].items() if not key.startswith("__")}
+        key = repr(sorted(labels.items()))
+        if key in seen:
+            raise AnsibleError(
+                f"monitoring_services: {job['name']} has two targets ({seen[key]}, {target['targets'][0]}) with the "
+                f"same labels {labels}. What to do: tell them apart by a label of their own (labels: {{...}})."
+            )
+        seen[key] = target["targets"][0]
+
+
+def address_of(host: str, settings: t.Mapping[str, t.Any]) -> str:
+    """Where others reach a host."""
+    return str(settings.get("monitoring_address") or settings.get("ansible_host") or host)
+
+
+def join(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@functools.cache
+def role_default(role: str, name: str) -> t.Any:
+    """A role's own default, read from where it is stated: other hosts' role defaults are not among their variables."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = os.path.join(here, "..", "..", "roles", role, "defaults", "main.yml")
+    with open(path, encoding="utf-8") as handle:
+        return yaml.safe_load(handle)[f"{role}_{name}"]
+
+
+def file_sd(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, list[dict[str, t.Any]]]:
+    """The content of each job's file of targets, by file name."""
+    return {f"{job['name']}.yml": list(job["targets"]) for job in jobs}
+
+
+def service_passwords(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, str]:
+    """The password of each service that asks for one, by the name of its secret file."""
+    return {
+        f"service_{job['name']}_password": str(job["auth"]["password"]) for job in jobs if job["auth"].get("password")
+    }

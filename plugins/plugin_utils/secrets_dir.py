@@ -1,0 +1,76 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""The folder of generated secrets on the control node."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import typing as t
+
+from ansible.errors import AnsibleError
+
+# The folder stands beside the inventory, which Ansible may read as a whole: without an ending that it skips, the word
+# in such a file would become the name of a host.
+ENDING = ".txt"
+PLACEHOLDER = "made-by-the-first-real-run"
+
+
+class SecretsDir:
+    """Files of mode 0600 in a folder of mode 0700. Several processes may ask for the same new secret at once."""
+
+    def __init__(self, path: str, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+
+    def keep(
+        self,
+        name: str,
+        make: t.Callable[[], str],
+        placeholder: str | None = None,
+        fits: t.Callable[[str], bool] = lambda kept: True,
+    ) -> str:
+        """The kept secret; where there is none, or it does not fit any more, C(make) gives a new one.
+
+        When nothing may be written, a new one is C(placeholder), or made and forgotten.
+        """
+        path = os.path.join(self.path, name + ENDING)
+        kept = self._read(path)
+        if kept and fits(kept):
+            return kept
+        if self.read_only:
+            return make() if placeholder is None else placeholder
+        return self._write(path, make(), replace=bool(kept), fits=fits)
+
+    def _read(self, path: str) -> str:
+        try:
+            with open(path, encoding="utf-8") as handle:
+                return handle.read().strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise AnsibleError(f"The secret {path} cannot be read: {error}") from error
+
+    def _write(self, path: str, secret: str, replace: bool, fits: t.Callable[[str], bool]) -> str:
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=self.path)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+                handle.write(secret + "\n")
+            try:
+                if replace:
+                    os.rename(temporary, path)
+                else:
+                    os.link(temporary, path)  # the first of several processes wins
+                    os.unlink(temporary)
+            except FileExistsError:
+                os.unlink(temporary)
+                won = self._read(path)
+                return won if fits(won) else self._write(path, secret, True, fits)
+        except OSError as error:
+            raise AnsibleError(
+                f"The secret {path} cannot be written: {error}. What to do: make the folder writable, "
+                "or set monitoring_secrets_dir to one that is."
+            ) from error
+        return secret
