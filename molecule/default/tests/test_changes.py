@@ -1,0 +1,198 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes of a running host: what each asks of the service, that check mode knew it, and what the diff tells."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import requests
+import yaml
+
+from tests.testbed import scenario
+from tests.testbed.scenario import wait_for
+
+SERVER = "opswatch-debian13"
+PAST = {
+    "activate": "activated",
+    "check": "checked",
+    "commit": "committed",
+    "prove": "proved",
+    "reload": "reloaded",
+    "remove": "removed",
+    "restart": "restarted",
+    "update": "updated",
+    "validate": "validated",
+    "write": "wrote",
+}
+
+
+def actions(run: scenario.Run) -> list[str]:
+    """What the output of a run with -v says was done, or would be done, to Prometheus on the server."""
+    _before, _name, task = run.output.partition("TASK [opswatch.monitoring.prometheus : Prometheus]")
+    block = re.search(rf"^(?:changed|ok): \[{SERVER}\] => *\n((?: +.*\n|\n)+)", task, re.MULTILINE)
+    assert block, run.output
+    return list(yaml.safe_load(block.group(1))["actions"])
+
+
+def in_the_past(predicted: list[str]) -> list[str]:
+    words = [action.removeprefix("would ").split(" ", 1) for action in predicted]
+    return [f"{PAST[verb]} {rest}" for verb, rest in words]
+
+
+def site(*arguments, inventories=(), **variables) -> scenario.Run:
+    return scenario.playbook("site.yml", "-v", *arguments, variables=variables, inventories=inventories)
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    """The state of the converge, before and after each test."""
+    yield
+    assert site().rc == 0
+
+
+CHANGES = [
+    pytest.param({"prometheus_external_labels": {"site": "molecule"}}, "reloaded", id="config"),
+    pytest.param({"prometheus_retention_time": "9d"}, "restarted", id="flag"),
+    pytest.param({"prometheus_unit": {"Service": {"Nice": 5}}}, "restarted", id="unit"),
+]
+
+
+@pytest.mark.parametrize(("variables", "effect"), CHANGES)
+def test_check_mode_is_exact(variables, effect, prometheus):
+    before, untouched = scenario.in_force(SERVER), scenario.tree(SERVER)
+    predicted = site("--check", "--diff", **variables)
+    assert predicted.rc == 0
+    assert scenario.tree(SERVER) == untouched
+    assert scenario.in_force(SERVER) == before
+
+    done = site("--diff", **variables)
+    assert done.rc == 0
+    assert in_the_past(actions(predicted)) == actions(done)
+    assert f"{effect} prometheus.service" in actions(done)
+    shown = re.compile(r"^[-+@].*$", re.MULTILINE)
+    assert shown.findall(predicted.output) == shown.findall(done.output)
+    after = scenario.in_force(SERVER)
+    assert after.generation == before.generation + 1
+    assert (after.pid == before.pid) == (effect == "reloaded")
+    assert after.whole
+    assert after.unit_belongs
+
+
+def reloaded_at(prometheus) -> float:
+    value = prometheus.query("prometheus_config_last_reload_success_timestamp_seconds")
+    return float(value[0]["value"][1]) if value else 0.0
+
+
+def test_hosts_come_and_go_without_a_reload(prometheus, tmp_path):
+    """A new host's targets are there within a minute, and those of a removed host gone within a minute."""
+    wait_for("Prometheus has scraped itself", lambda: reloaded_at(prometheus) > 0, 60)
+    before, reloaded = scenario.in_force(SERVER), reloaded_at(prometheus)
+    more = tmp_path / "more.yml"
+    more.write_text(yaml.safe_dump({"node_exporter": {"hosts": {"newcomer": {"ansible_host": "127.0.0.77"}}}}))
+    newcomer = ("node_exporter", "newcomer")
+
+    run = site("--limit", SERVER, inventories=[scenario.inventory(), more])
+    assert run.rc == 0
+    assert [action.split()[0] for action in actions(run) if "prometheus.service" in action] == []
+    wait_for("the newcomer is a target", lambda: newcomer in prometheus.targets(), 60)
+
+    assert site("--limit", SERVER).rc == 0
+    wait_for("the newcomer is gone", lambda: newcomer not in prometheus.targets(), 60)
+    assert scenario.in_force(SERVER) == before
+    assert reloaded_at(prometheus) == reloaded
+
+
+def test_services_are_scraped(prometheus):
+    """A service of the inventory is a job: here node_exporter itself, as if it were somebody's application."""
+    service = {
+        "name": "shop",
+        "port": 9100,
+        "interval": "1s",
+        "labels": {"tier": "web"},
+        "auth": {"user": "monitoring", "password": scenario.secret("monitoring_exporter_password")},
+    }
+    run = site("--diff", monitoring_services=[service])
+    assert run.rc == 0
+    assert service["auth"]["password"] not in run.output
+    wait_for("both are up", lambda: prometheus.targets().get(("shop", SERVER)) == "up", 60)
+    assert {one["metric"]["tier"] for one in prometheus.query('up{job="shop"}')} == {"web"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"prometheus_generations": "many"}, "prometheus_generations"),
+        ({"prometheus_state": "running"}, "prometheus_state"),
+        ({"prometheus_rule_files": {"a": 1}}, "prometheus_rule_files"),
+        ({"monitoring_services": [{"name": "shop", "port": 1, "prot": 2}]}, "prot"),
+        ({"monitoring_services": [{"name": "node_exporter", "port": 1}]}, "is the job of a component already"),
+        ({"monitoring_tls": "sure"}, "monitoring_tls"),
+        ({"prometheus_listen_address": "nine"}, "is not an address to listen on"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_changes(variables, named):
+    untouched = scenario.tree(SERVER)
+    run = site(**variables)
+    assert run.rc != 0
+    assert named in run.said
+    assert scenario.tree(SERVER) == untouched
+
+
+def test_a_users_rules_and_settings(prometheus, tmp_path):
+    rules = tmp_path / "mine.yml"
+    rules.write_text('groups: [{name: mine, rules: [{record: "mine:{{ up }}", expr: "1"}]}]\n')
+    run = site(prometheus_rule_files=[str(rules)])
+    assert run.rc != 0  # copied as it is, not as a template: promtool sees the braces
+    assert "mine:{{ up }}" in run.said
+    rules.write_text('groups: [{name: mine, rules: [{record: mine, expr: "vector(1)"}]}]\n')
+    run = site(prometheus_rule_files=[str(rules)], prometheus_config={"global": {"scrape_timeout": "7s"}})
+    assert run.rc == 0
+    assert "scrape_timeout: 7s" in prometheus.get("/api/v1/status/config").json()["data"]["yaml"]
+    groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    assert [group["name"] for group in groups] == ["mine"]
+
+
+def test_tls_by_one_variable(prometheus):
+    run = site("--diff", monitoring_tls="selfsigned")
+    assert run.rc == 0
+    assert "PRIVATE KEY" not in run.output
+    server = scenario.host(SERVER)
+    curl = f"curl -sS --cacert /etc/prometheus/secrets/ca.crt https://{SERVER}:9090"
+    assert server.check_output(f"{curl}/-/ready -o /dev/null -w '%%{{http_code}}'") == "401"
+    assert prometheus.get("/-/ready").status_code == 400  # plain HTTP on a TLS port
+
+    def all_up() -> bool:
+        login = f"user = monitoring:{scenario.secret('monitoring_auth_password')}"
+        answer = server.check_output(f"echo '{login}' | {curl}/api/v1/targets -K /dev/stdin")
+        targets = yaml.safe_load(answer)["data"]["activeTargets"]
+        return len(targets) == 3 and {one["health"] for one in targets} == {"up"}
+
+    wait_for("every target is up over TLS", all_up, 60)
+    assert site(monitoring_tls="selfsigned").output.count("changed=0") == 2
+
+
+def test_agent_mode(prometheus):
+    run = site(prometheus_agent=True, prometheus_remote_write=[{"url": "http://127.0.0.1:9/write"}])
+    assert run.rc == 0
+    assert prometheus.flags()["agent"] == "true"
+    with pytest.raises(KeyError):
+        prometheus.query("up")
+
+
+def test_a_service_that_dies_later_is_found_by_the_second_look(prometheus):
+    before = scenario.in_force(SERVER)
+    run = site(prometheus_unit={"Service": {"RuntimeMaxSec": 3}})
+    assert run.rc != 0
+    assert "prometheus died after it had been ready" in run.said
+    assert f"rolled back to generation {before.generation}, which answers" in run.said
+    assert prometheus.get("/-/ready").status_code == 200
+    assert scenario.in_force(SERVER).generation == before.generation
+
+
+def test_a_release_that_is_there_is_never_asked_for():
+    """Not even its checksum: no address outside is needed once the release is there."""
+    run = site(monitoring_mirror="http://127.0.0.1:9", prometheus_scrape_interval="14s")
+    assert run.rc == 0
+    assert requests.codes.ok == scenario.Prometheus(SERVER).get("/-/ready").status_code

@@ -1,0 +1,201 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""./dev demo: two hosts from nothing to data that flows, with a word on what to look at."""
+
+import json
+import os
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+import yaml
+
+from . import engine, galaxy, hosts, images, mirror
+from .console import Failure, relative, run, say, seconds, step, tail
+from .paths import MIRROR, ROOT
+
+INVENTORY = ROOT / "inventories/demo"
+SERVICES = ROOT / "examples/dating_app/deploy.yml"
+USER = "monitoring"
+PASSWORD = INVENTORY / "secrets/monitoring_auth_password.txt"
+HOSTS = {"mon1": "opswatch/host:trixie", "app1": "opswatch/app:bookworm"}
+UPSTREAM = "https://github.com"
+# The stack's own scrape jobs; every other job is one of the services.
+COMPONENTS = {
+    "alertmanager",
+    "alloy",
+    "blackbox_exporter",
+    "cadvisor",
+    "grafana",
+    "loki",
+    "node_exporter",
+    "postgres_exporter",
+    "prometheus",
+    "promtail",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    job: str
+    instance: str
+    health: str
+    error: str = ""
+
+
+def upstream_answers() -> bool:
+    try:
+        return requests.head(UPSTREAM, timeout=5).status_code < 500
+    except requests.RequestException:
+        return False
+
+
+def choose_releases() -> list[str]:
+    """Extra variables for ansible-playbook: none where upstream answers, else a mirror made here."""
+    if given := os.environ.get("MONITORING_MIRROR"):
+        say(f"releases: from MONITORING_MIRROR, {given}")
+        return ["-e", f"monitoring_mirror={given}"]
+    if upstream_answers():
+        return []
+    say(f"upstream: {UPSTREAM} does not answer within 5 s, so Debian's builds of the same programs are used instead")
+    contents = mirror.ensure()
+    say(mirror.describe(contents))
+    return ["-e", f"monitoring_mirror={MIRROR}", *available_versions(contents.releases)]
+
+
+def available_versions(releases: Mapping[str, Sequence[str]]) -> list[str]:
+    """The newest of what the mirror has where it lacks the role's own choice: Debian's testing suite moves on."""
+    arguments = []
+    for name, versions in releases.items():
+        defaults = ROOT / "roles" / name / "defaults/main.yml"
+        wanted = yaml.safe_load(defaults.read_text()).get(f"{name}_version") if defaults.exists() else None
+        if wanted and versions and wanted not in versions:
+            say(f"{name}: {versions[-1]} instead of {wanted}, which the mirror lacks")
+            arguments += ["-e", f"{name}_version={versions[-1]}"]
+    return arguments
+
+
+def tool(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+def first_failure(output: str) -> str:
+    """What Ansible says of the first failed task; what other hosts did after it only hides that."""
+    found = re.search(r"^(?:\[ERROR\]|fatal: ).*?(?=^(?:TASK|PLAY) |\Z)", output, re.MULTILINE | re.DOTALL)
+    lines = (found[0] if found else tail(output, 40)).rstrip().splitlines()
+    # The cause comes first and the message last; a long one has arguments in between.
+    return "\n".join(lines if len(lines) <= 40 else [*lines[:15], "...", *lines[-15:]])
+
+
+def play(playbook: Path, arguments: Sequence[str]) -> None:
+    """Run a playbook quietly; its recap is the result of the step."""
+    with step(relative(playbook)) as current:
+        output = run(
+            [tool("ansible-playbook"), "-i", INVENTORY, playbook, *arguments],
+            log=f"demo-{playbook.stem}",
+            remedy="mend what the failed task says, then ./dev demo again",
+            excerpt=first_failure,
+        )
+        recap = re.findall(r"^(\S+) +: ok=(\d+) +changed=(\d+)", output, re.MULTILINE)
+        current.result = ", ".join(f"{host} ok={ok} changed={changed}" for host, ok, changed in recap) or "done"
+
+
+def expected_targets() -> set[tuple[str, str]]:
+    """(job, instance) of everything that the inventory asks to scrape: new targets take up to 30 s to show up."""
+    command: list[str | Path] = [tool("ansible-inventory"), "-i", INVENTORY, "--list"]
+    output = run(command, log="demo-inventory", remedy="mend the inventory")
+    inventory = json.loads(output)
+    expected = {(job, host) for job in COMPONENTS for host in inventory.get(job, {}).get("hosts", [])}
+    for host, variables in inventory["_meta"]["hostvars"].items():
+        expected |= {(service["name"], host) for service in variables.get("monitoring_services", [])}
+    return expected
+
+
+def read_targets(url: str, password: str) -> list[Target]:
+    answer = requests.get(f"{url}/api/v1/targets", params={"state": "active"}, auth=(USER, password), timeout=5)
+    answer.raise_for_status()
+    targets = [
+        Target(found["labels"]["job"], found["labels"]["instance"], found["health"], found["lastError"])
+        for found in answer.json()["data"]["activeTargets"]
+    ]
+    return sorted(targets, key=lambda target: (target.job not in COMPONENTS, target.job, target.instance))
+
+
+def wait_for_targets(url: str, password: str, limit: float = 90) -> list[Target]:
+    """Return once every target is up, or after `limit`: then the table says which is not."""
+    end, targets, problem, expected = time.monotonic() + limit, list[Target](), "", expected_targets()
+    with step("scrape targets") as current:
+        while True:
+            try:
+                targets, problem = read_targets(url, password), "it has no targets"
+            except requests.RequestException as error:
+                problem = str(error)
+            missing = expected - {(target.job, target.instance) for target in targets}
+            up = sum(target.health == "up" for target in targets)
+            if (not missing and up == len(targets)) or time.monotonic() > end:
+                break
+            time.sleep(1)
+        if not targets:
+            raise Failure(
+                f"Prometheus at {url} answers no list of targets: {problem}",
+                "look with: docker exec opswatch-mon1 journalctl -u prometheus",
+            )
+        targets += [Target(job, host, "missing", "Prometheus does not know it") for job, host in sorted(missing)]
+        current.result = f"{up} of {len(targets)} up"
+    return targets
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [("  " + "  ".join(cells)).rstrip() for cells in padded]
+
+
+def summary(url: str, targets: Sequence[Target], addresses: Mapping[str, str]) -> list[str]:
+    services = Counter(target.job for target in targets if target.job not in COMPONENTS)
+    rows = [("JOB", "INSTANCE", "HEALTH"), *((target.job, target.instance, target.health) for target in targets)]
+    lines = ["", "Targets", *table(rows), ""]
+    lines += [f"Services: {len(services)} scraped ({', '.join(services)})" if services else "Services: none yet", ""]
+    lines += [
+        "Open",
+        f"  Prometheus  {url}",
+        f"  user        {USER}",
+        f"  password    in {relative(PASSWORD)}",
+        f"  from afar   ssh -L 9090:{addresses['mon1']}:9090 THIS-MACHINE, then http://localhost:9090",
+        "Look around",
+        *(f"  docker exec -it {hosts.container_name(name)} bash   # {where}" for name, where in addresses.items()),
+        "Again, or away",
+        "  ./dev demo: repeats it on the same hosts. ./dev clean: removes everything.",
+    ]
+    return lines
+
+
+def main() -> int:
+    begun = time.monotonic()
+    engine.ensure()
+    galaxy.ensure()
+    images.ensure(*HOSTS.values())
+    releases = choose_releases()
+    for name, image in HOSTS.items():
+        hosts.boot(name, image)
+    if SERVICES.exists():
+        play(SERVICES, [])
+    play(ROOT / "site.yml", releases)
+    addresses = {name: hosts.address(name) for name in HOSTS}
+    url = f"http://{addresses['mon1']}:9090"
+    targets = wait_for_targets(url, PASSWORD.read_text().strip())
+    for line in summary(url, targets, addresses):
+        say(line)
+    down = [target for target in targets if target.health != "up"]
+    if down:
+        reasons = "\n".join(f"{target.job} on {target.instance}: {target.error or target.health}" for target in down)
+        raise Failure(
+            f"{len(down)} of {len(targets)} targets are not up", "look at the service on that host, then again", reasons
+        )
+    say(f"\nready in {seconds(time.monotonic() - begun)}")
+    return 0

@@ -1,0 +1,200 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of the Molecule scenarios share: playbook runs, hosts, questions to Prometheus."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import docker
+import requests
+import testinfra
+
+from .paths import MIRROR as BUILT_MIRROR
+from .paths import ROOT
+
+USER = "monitoring"
+
+
+def inventory() -> Path:
+    """The folder of the inventory that Molecule made; generated secrets are beside it."""
+    return Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
+
+
+def mirror() -> Path:
+    return Path(os.environ.get("MONITORING_MIRROR") or BUILT_MIRROR)
+
+
+def secret(name: str) -> str:
+    return (inventory() / "secrets" / f"{name}.txt").read_text().strip()
+
+
+class Run(NamedTuple):
+    rc: int
+    output: str
+
+    @property
+    def said(self) -> str:
+        """The output without its line breaks, for sentences that were wrapped."""
+        return " ".join(self.output.split())
+
+
+def start_playbook(
+    playbook: str, *arguments: str, variables: dict[str, Any] | None = None, inventories: Sequence[Path] = ()
+) -> subprocess.Popen[str]:
+    where = [word for path in inventories or [inventory()] for word in ("-i", str(path))]
+    words = ["ansible-playbook", *where, playbook, "-e", json.dumps(variables or {}), *arguments]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> Run:
+    output, _ = process.communicate(timeout=300)
+    print(output)
+    return Run(process.returncode, output)
+
+
+def playbook(
+    name: str, *arguments: str, variables: dict[str, Any] | None = None, inventories: Sequence[Path] = ()
+) -> Run:
+    return finish(start_playbook(name, *arguments, variables=variables, inventories=inventories))
+
+
+def container(name: str) -> Any:
+    return docker.from_env().containers.get(name)
+
+
+def host(name: str) -> Any:
+    """testinfra's host, over docker itself: a command costs a tenth of a second."""
+    return testinfra.get_host(f"docker://{name}")
+
+
+def _network(name: str) -> dict[str, Any]:
+    networks = container(name).attrs["NetworkSettings"]["Networks"].values()
+    return next(network for network in networks if network["IPAddress"])
+
+
+def address(name: str) -> str:
+    return str(_network(name)["IPAddress"])
+
+
+def gateway(name: str) -> str:
+    return str(_network(name)["Gateway"])
+
+
+class Prometheus:
+    """A Prometheus under test, asked as a user would."""
+
+    def __init__(self, name: str, port: int = 9090, scheme: str = "http", verify: str | bool = True) -> None:
+        self.url = f"{scheme}://{address(name)}:{port}"
+        self.verify = verify
+
+    def get(self, path: str, **parameters: Any) -> requests.Response:
+        auth = (USER, secret("monitoring_auth_password"))
+        return requests.get(self.url + path, params=parameters, auth=auth, timeout=5, verify=self.verify)
+
+    def targets(self) -> dict[tuple[str, str], str]:
+        """Health of each target, by job and instance."""
+        active = self.get("/api/v1/targets", state="active").json()["data"]["activeTargets"]
+        return {(one["labels"]["job"], one["labels"]["instance"]): one["health"] for one in active}
+
+    def flags(self) -> dict[str, str]:
+        return dict(self.get("/api/v1/status/flags").json()["data"])
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        return list(self.get("/api/v1/query", query=expression).json()["data"]["result"])
+
+
+def wait_for(what: str, condition: Any, seconds: float = 60) -> float:
+    """Seconds until a condition holds; fails with its name when it does not."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < seconds, f"{what}: not within {seconds} s"
+        time.sleep(0.25)
+    return time.monotonic() - begun
+
+
+class Watch:
+    """Asks Prometheus' readiness several times a second, as a scrape would, and remembers every miss."""
+
+    def __init__(self, prometheus: Prometheus) -> None:
+        self.prometheus = prometheus
+        self.asked = 0
+        self.missed: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def answers(self) -> bool:
+        try:
+            return self.prometheus.get("/-/ready").status_code == 200
+        except requests.RequestException:
+            return False
+
+    def wait(self, seconds: float = 30) -> None:
+        wait_for("Prometheus answers", self.answers, seconds)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(0.1):
+            self.asked += 1
+            if not self.answers():
+                self.missed.append(time.strftime("%H:%M:%S"))
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        assert self.asked > 5
+
+
+class InForce(NamedTuple):
+    """What a component has in force on a host."""
+
+    generation: int
+    unit_belongs: bool  # the unit file is the generation's own
+    whole: bool  # every file is as the manifest says
+    pid: int
+    journal: bool  # an unproven change is noted
+
+
+_READ = """
+import hashlib, json, os, subprocess, sys
+name = sys.argv[1]
+home = f"/var/lib/opswatch/{name}"
+current = f"{home}/current"
+def sha(path):
+    try:
+        return hashlib.sha256(open(path, "rb").read()).hexdigest()
+    except OSError:
+        return None
+manifest = json.load(open(f"{current}/manifest.json"))
+whole = all(sha(f"{current}/config/{f['path']}") == f["sha256"] for f in manifest["files"] if f["place"] == "config")
+whole = whole and os.path.exists(f"{current}/release/{name}")
+show = subprocess.run(["systemctl", "show", "-PMainPID", name], capture_output=True, text=True).stdout
+unit = sha(f"/etc/systemd/system/{name}.service") == manifest["unit"]
+number = int(os.path.basename(os.readlink(current)))
+print(json.dumps([number, unit, whole, int(show), os.path.exists(f"{home}/journal.json")]))
+"""
+
+
+def in_force(name: str, component: str = "prometheus") -> InForce:
+    return InForce(*json.loads(host(name).check_output("python3 -c %s %s", _READ, component)))
+
+
+def tree(name: str) -> str:
+    """A digest of everything below the folders that a component may write, to see that nothing was touched."""
+    listing = host(name).check_output(
+        "find /etc /opt /var/lib/opswatch /usr/local /var/lib/prometheus /var/lib/node_exporter "
+        "-xdev \\( -path /var/lib/prometheus/wal -o -path /var/lib/prometheus/chunks_head \\) -prune "
+        "-o -printf '%p %m %u %g %s %T@ %l\\n' 2>/dev/null | sort; true"
+    )
+    return hashlib.sha256(listing.encode()).hexdigest()
