@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import os
 import typing as t
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 
@@ -115,15 +116,15 @@ class ActionModule(ActionBase):
                     templar = self._templar.copy_with_new_env(
                         searchpath=[os.path.dirname(source)], available_variables=dict(task_vars)
                     )
-                texts = {"": self._template(templar, source)}
+                texts = [("", self._template(templar, source))]
             elif file["copy"] is not None:
                 sources = [self._find_needle("files", name) for name in file["copy"]]
-                texts = {os.path.basename(name): self._loader.get_text_file_contents(name) for name in sources}
+                texts = [(os.path.basename(name), self._loader.get_text_file_contents(name)) for name in sources]
             elif file["contents"] is not None:
-                texts = {str(name): _text(content) for name, content in file["contents"].items()}
+                texts = [(str(name), _text(content)) for name, content in file["contents"].items()]
             else:
-                texts = {"": _text(file["content"])}
-            for name, text in texts.items():
+                texts = [("", _text(file["content"]))]
+            for name, text in texts:
                 path = file["path"] + name
                 text = merged(text, file["merge"], path)
                 rendered.append(RenderedFile(file["place"], path, text, file["mode"], file["on_change"]))
@@ -158,14 +159,12 @@ class ActionModule(ActionBase):
         for arch, path in payload["release"]["paths"].items():
             if path == wanted["path"] and checksum:
                 payload["release"]["checksums"].setdefault(arch, checksum)
-        try:
-            temporary = self._make_tmp_path()
-            remote = self._connection._shell.join_path(temporary, os.path.basename(archive))
-            self._transfer_file(archive, remote)
-            payload["release"] = {**payload["release"], "archive": remote}
-            return self._execute_module(WORKER, payload, task_vars=task_vars)
-        finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
+        # Without pipelining the first call has left one. Ansible removes it at the end of the task.
+        temporary = self._connection._shell.tmpdir or self._make_tmp_path()
+        remote = self._connection._shell.join_path(temporary, os.path.basename(archive))
+        self._transfer_file(archive, remote)
+        payload["release"] = {**payload["release"], "archive": remote}
+        return self._execute_module(WORKER, payload, task_vars=task_vars)
 
     def _present(
         self, args: dict[str, t.Any], files: list[RenderedFile], unit: str, result: dict[str, t.Any]
@@ -173,7 +172,7 @@ class ActionModule(ActionBase):
         """The worker's result as people read it: a diff of every file, and no content that they did not ask for."""
         texts = {file.key: file.text for file in files}
         before = {(entry["place"], entry["path"]): _decoded(entry["content"]) for entry in result.pop("before", [])}
-        changed = [tuple(key) for key in result.pop("changed_files", [])]
+        changed = [(key[0], key[1], existed) for *key, existed in result.pop("changed_files", [])]
         removed = [tuple(key) for key in result.pop("removed_files", [])]
         earlier_version = result.pop("version_before", "")
         result.pop("invocation", None)
@@ -184,12 +183,12 @@ class ActionModule(ActionBase):
         if args["state"] == "present" and earlier_version != args["version"]:
             release = f"{name} release"
             diffs.append(file_diff(release, f"{earlier_version or 'none'}\n", f"{args['version']}\n"))
-        for key in changed:
-            path = f"/etc/{name}/{_shown(key)}"
-            if key[0] == "secret":
-                diffs.append(file_diff(path, "(secret)\n", "(secret, changed)\n"))
+        for place, path, existed in changed:
+            shown = f"/etc/{name}/{_shown((place, path))}"
+            if place == "secret":
+                diffs.append(file_diff(shown, "(secret)\n" if existed else None, "(secret, new)\n"))
             else:
-                diffs.append(file_diff(path, before.get(key), texts[key]))
+                diffs.append(file_diff(shown, before.get((place, path)), texts[place, path]))
         for key in removed:
             diffs.append(file_diff(f"/etc/{name}/{_shown(key)}", before.get(key, "(not shown)\n"), None))
         unit_key = ("unit", f"{name}.service")
@@ -211,7 +210,7 @@ def _shown(key: tuple[str, ...]) -> str:
 
 
 def _decoded(content: str) -> str:
-    return base64.b64decode(content).decode(errors="replace")
+    return zlib.decompress(base64.b64decode(content)).decode(errors="replace")
 
 
 def _endpoint(ready: dict[str, t.Any]) -> dict[str, t.Any]:

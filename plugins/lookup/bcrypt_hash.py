@@ -74,6 +74,9 @@ class LookupModule(LookupBase):
             return bcrypt.hashpw(password, bcrypt.gensalt(COST)).decode()
 
         def fits(kept: str) -> bool:
-            return bcrypt.checkpw(password, kept.encode())
+            try:
+                return bcrypt.checkpw(password, kept.encode())
+            except ValueError:  # the file is damaged
+                return False
 
         return [folder.keep(f"{name}.bcrypt", make, fits=fits) for name in terms]

@@ -87,6 +87,7 @@ def restore(home: str, number: str) -> bool:
                 os.rename(os.path.join(home, name), os.path.join(discarded, name))
         os.rename(folder, restoring)
     if not os.path.isdir(restoring):
+        _files.remove(discarded)  # of a restore that was killed at its very end
         return False
     for name in os.listdir(restoring):
         os.rename(os.path.join(restoring, name), os.path.join(home, name))

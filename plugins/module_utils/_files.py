@@ -12,6 +12,8 @@ import shutil
 import tempfile
 import typing as t
 
+TEMPORARY = ".new-"  # what the name of a file begins with until it is whole
+
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
@@ -71,7 +73,7 @@ def flush_folder(path: str) -> None:
 def write_file(path: str, content: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
     """Replace a file as a whole: a reader sees the old content or the new one, also after a crash."""
     folder = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=folder)
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(content)

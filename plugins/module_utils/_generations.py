@@ -104,3 +104,13 @@ def set_links(layout: Layout, programs: tuple[str, ...]) -> None:
 
 def is_link_to(path: str, target: str) -> bool:
     return os.path.islink(path) and os.readlink(path) == target
+
+
+def leftovers(layout: Layout, committed: t.Iterable[int], current: int | None) -> list[str]:
+    """What a killed run left half-made: its staging, a generation that was never in force, temporary files."""
+    paths = [layout.staging, f"{layout.undo}.new", f"{layout.current}.new", f"{layout.unit}.new"]
+    paths += [layout.generation(n) for n in numbers(layout) if n not in committed and n != current]
+    for folder in (layout.live, layout.secrets):
+        names = _files.relative_files(folder)
+        paths += [f"{folder}/{name}" for name in names if os.path.basename(name).startswith(_files.TEMPORARY)]
+    return [path for path in paths if os.path.lexists(path)]

@@ -11,9 +11,9 @@ import pwd
 import stat
 import typing as t
 
-from . import _files, _generations, _release, _service
+from . import _files, _generations, _release, _service, _undo
 from ._layout import Layout
-from ._plan import Desired, Generation, Observed, Seen, Service
+from ._plan import Desired, Generation, Key, Observed, Seen, Service
 
 
 def account_ids(name: str) -> tuple[int, int] | None:
@@ -35,12 +35,17 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
     ids = account_ids(layout.name)
     status = _service.status(layout.unit_name)
     ours = current is not None or journal is not None
+    fallback = _fallback(current, committed, journal["from"] if journal else None)
+    secrets = {n: _secrets(generation) for n, generation in all_read.items() if generation and generation.committed}
+    strays = _strays(layout, all_read.get(fallback) if fallback else None, secrets.values())
     return Observed(
         current=current,
-        fallback=_fallback(current, committed, journal["from"] if journal else None),
+        fallback=fallback,
         numbers=numbers,
         committed=committed,
-        files=_seen_files(layout, desired, current.files if current else {}, ids[1] if ids else -1),
+        files=_seen_files(layout, desired, [*(current.files if current else ()), *strays], ids[1] if ids else -1),
+        known=strays,
+        secrets=secrets,
         foreign=_foreign(layout, current.files if current else {}),
         unit=_files.file_sha256(layout.unit),
         release=_release.is_installed(layout.release(desired.version), programs),
@@ -53,7 +58,8 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         account=ids is not None,
         occupied=() if desired.state == "absent" else _occupied(layout, programs, ours),
         packaged=() if desired.state == "absent" else _packaged(layout, packages, ours),
-        leftovers=_has_leftovers(layout, numbers, committed, number, pending),
+        leftovers=bool(_generations.leftovers(layout, committed, number))
+        or (not journal and os.path.lexists(layout.undo)),
         pending=pending,
         data=_has_entries(layout.data),
     )
@@ -66,9 +72,21 @@ def _fallback(current: Generation | None, committed: tuple[int, ...], noted: int
     return noted if noted in committed else None
 
 
-def _seen_files(
-    layout: Layout, desired: Desired, known: t.Mapping[tuple[str, str], str], gid: int
-) -> dict[tuple[str, str], Seen]:
+def _secrets(generation: Generation) -> tuple[Key, ...]:
+    return tuple(key for key in generation.files if key[0] == "secret")
+
+
+def _strays(layout: Layout, proven: Generation | None, secrets: t.Iterable[tuple[Key, ...]]) -> tuple[Key, ...]:
+    """Files of ours outside the generations: the proven ones, those of earlier generations, and what a run that was
+    killed or failed has made."""
+    failed = _files.read_json(f"{layout.failed}/manifest.json") or {"files": []}
+    keys = {*(proven.files if proven else ()), *_undo.new_files(layout)}
+    keys |= {key for generation in secrets for key in generation}
+    keys |= {(entry["place"], entry["path"]) for entry in failed["files"]}
+    return tuple(sorted(key for key in keys if key[0] != "config"))
+
+
+def _seen_files(layout: Layout, desired: Desired, known: t.Iterable[Key], gid: int) -> dict[Key, Seen]:
     modes = {file.key: file.mode for file in desired.files}
     found = {}
     for key in [*modes, *known]:
@@ -120,15 +138,6 @@ def _installed(layout: Layout) -> tuple[str, ...]:
         return tuple(sorted(name for name in os.listdir(layout.releases) if not name.startswith(".")))
     except FileNotFoundError:
         return ()
-
-
-def _has_leftovers(
-    layout: Layout, numbers: tuple[int, ...], committed: tuple[int, ...], current: int | None, pending: str | None
-) -> bool:
-    """Signs of a run that was killed before it activated anything."""
-    if os.path.lexists(layout.staging) or any(n not in committed and n != current for n in numbers):
-        return True
-    return pending is None and os.path.lexists(layout.undo)
 
 
 def _has_entries(folder: str) -> bool:

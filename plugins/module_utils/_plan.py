@@ -14,6 +14,9 @@ from ._errors import ComponentError
 
 Key = tuple[str, str]  # (place, path)
 
+# Where people find the files of a place, below /etc/<name>.
+FOLDERS = {"config": "", "live": "live", "secret": "secrets"}
+
 # What a change asks of the service, weakest first.
 EFFECTS = ("nothing", "reload", "restart")
 
@@ -118,6 +121,8 @@ class Observed:
     numbers: tuple[int, ...] = ()
     committed: tuple[int, ...] = ()
     files: t.Mapping[Key, Seen] = field(default_factory=dict)
+    known: tuple[Key, ...] = ()  # files of ours that the current manifest does not name
+    secrets: t.Mapping[int, tuple[Key, ...]] = field(default_factory=dict)  # those that each generation refers to
     foreign: tuple[str, ...] = ()
     unit: str | None = None
     release: bool = False
@@ -159,15 +164,19 @@ def _present(desired: Desired, observed: Observed) -> Plan:
 
     wanted = {file.key: file for file in desired.files}
     changed = tuple(key for key, file in wanted.items() if _sha(observed, key) != file.sha256)
-    known = current.files if current else {}
-    removed = tuple(sorted(key for key in known if key not in wanted and key in observed.files))
+    known = {*(current.files if current else ()), *observed.known}
     access = tuple(key for key in wanted if key not in changed and not observed.files[key].access)
 
     new_version = current is None or current.version != desired.version
     new_unit = current is None or observed.unit != desired.unit or current.unit != desired.unit
-    new_config = any(place == "config" for place, path in changed + removed)
+    gone = {key for key in known if key not in wanted and key in observed.files}
+    new_config = any(place == "config" for place, path in {*changed, *gone})
     new_generation = new_version or new_unit or new_config
     number = max(observed.numbers, default=0) + 1 if new_generation else None
+    # A generation that one may go back to needs its secrets, if only by their names.
+    kept = kept_generations(desired, observed, number)
+    needed = {key for n, keys in observed.secrets.items() if n in kept for key in keys}
+    removed = tuple(sorted(gone - needed))
 
     effect = _effect(desired, observed, changed, removed, new_version or new_unit)
     outside = tuple(key for key in changed if key[0] != "config")
@@ -198,7 +207,8 @@ def _present(desired: Desired, observed: Observed) -> Plan:
         step("start", unit_name)
     else:
         step(effect, unit_name, effect != "nothing")
-    proven = not observed.service.active or effect != "nothing" or number or observed.pending
+    new_secret = any(place == "secret" for place, path in outside)
+    proven = not observed.service.active or effect != "nothing" or number or observed.pending or new_secret
     step("prove", desired.name, proven)
     step("purge", _paths(purged), purged)  # now that nothing refers to them any more
     step("commit", number or (current.number if current else ""), proven or outside or purged)
@@ -246,13 +256,23 @@ def kept_generations(desired: Desired, observed: Observed, number: int | None) -
     """The generations that stay: the current one and the newest proven ones, C(keep) in all."""
     current = number or (observed.current.number if observed.current else None)
     proven = sorted({n for n in observed.committed if n != current}, reverse=True)
-    kept = proven[: max(desired.keep - 1, 1)]
-    return set(kept) | ({current} if current else set())
+    return {*proven[: max(desired.keep - 1, 1)], *([current] if current else [])}
 
 
 def kept_releases(desired: Desired, observed: Observed, number: int | None) -> set[str]:
     kept = kept_generations(desired, observed, number)
     return {version for n, version in observed.releases.items() if n in kept} | {desired.version}
+
+
+def stale_generations(desired: Desired, observed: Observed, number: int | None) -> list[int]:
+    """The generations that go, among them an unproven one that was in force when another takes its place."""
+    # One whose manifest cannot be read may be the one in force; it goes with the others.
+    unproven = [observed.current.number] if observed.current else observed.numbers
+    return sorted({*observed.committed, *unproven} - kept_generations(desired, observed, number))
+
+
+def stale_releases(desired: Desired, observed: Observed, number: int | None) -> list[str]:
+    return sorted(set(observed.installed) - kept_releases(desired, observed, number))
 
 
 def _absent(desired: Desired, observed: Observed) -> Plan:
@@ -299,7 +319,7 @@ def _breaks(desired: Desired, observed: Observed) -> bool:
 
 
 def _paths(keys: t.Iterable[Key]) -> str:
-    return ", ".join(path if place == "config" else f"{place}/{path}" for place, path in keys)
+    return ", ".join(path if place == "config" else f"{FOLDERS[place]}/{path}" for place, path in keys)
 
 
 def _listing(changed: tuple[Key, ...], unit: bool, unit_name: str) -> str:
@@ -309,8 +329,8 @@ def _listing(changed: tuple[Key, ...], unit: bool, unit_name: str) -> str:
 
 def _paths_or_numbers(desired: Desired, observed: Observed, number: int | None) -> str:
     """Old generations and releases that nothing refers to any more, in words; empty if there are none."""
-    generations = sorted(set(observed.committed) - kept_generations(desired, observed, number))
-    releases = sorted(set(observed.installed) - kept_releases(desired, observed, number))
+    generations = stale_generations(desired, observed, number)
+    releases = stale_releases(desired, observed, number)
     words = []
     if generations:
         words.append("old generations " + ", ".join(map(str, generations)))

@@ -64,6 +64,7 @@ def ask(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
     try:
         if address.scheme == "https":
             context = ssl.create_default_context(cafile=endpoint.ca or None)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as the programs themselves: no key usage is no fault
             connection = _NamedConnection(address.hostname or "", address.port, endpoint.server_name, context, timeout)
         else:
             connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
@@ -73,6 +74,13 @@ def ask(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
             return Answer(response.status, response.read().decode(errors="replace"))
         finally:
             connection.close()
+    except ssl.SSLCertVerificationError as error:  # waiting cannot heal it
+        raise ComponentError(
+            f"{endpoint.base} shows a certificate that is not trusted",
+            error.verify_message,
+            f"it has to name {endpoint.server_name or address.hostname} and be signed by "
+            + (endpoint.ca or "an authority of the system"),
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, str(error) or type(error).__name__)
 
@@ -136,13 +144,14 @@ def reload(
         return
     success = f"{metrics}_config_last_reload_successful"
     stamp = f"{metrics}_config_last_reload_success_timestamp_seconds"
-    before = metric(ask(endpoint, "/metrics").text, stamp)
+    earlier = ask(endpoint, "/metrics").text
+    before, failed_before = metric(earlier, stamp), metric(earlier, success) == 0
     command("systemctl", "reload", unit)
     deadline = time.monotonic() + patience
     status, text = 0, ""
     while time.monotonic() < deadline:
         status, text = astuple(ask(endpoint, "/metrics"))
-        if metric(text, success) == 0:
+        if metric(text, success) == 0 and not failed_before:
             raise ComponentError(f"{unit} refuses the new configuration", last_words(unit), "correct it and run again")
         if metric(text, stamp) not in (None, before):
             return

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import platform
 import re
@@ -23,6 +24,7 @@ from ._errors import ComponentError
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MARK = ".opswatch.json"
+FETCH_ERRORS = (OSError, http.client.HTTPException)
 _SUM = re.compile(r"^([0-9a-f]{64})[ \t]+[*]?(\S+)$")
 _LOCKED = re.compile(r"""^["']?([^"'#:\s]+)["']?\s*:\s*["']?(?:sha256:)?([0-9a-f]{64})["']?\s*(?:#.*)?$""")
 
@@ -41,6 +43,8 @@ class Source:
 
     @property
     def url(self) -> str:
+        if self.pushed:
+            return self.path
         return f"{self.base.rstrip('/')}/{self.path}"
 
 
@@ -104,6 +108,8 @@ def find_checksum(source: Source) -> tuple[str, str]:
     """(SHA-256, where it is from): the user's lock, the mirror's lock, the release's own file, in this order."""
     if source.checksum:
         return source.checksum, "the checksum that the control node has"
+    if source.pushed:
+        raise ComponentError(f"the mirror has no checksum of {source.path}", "", _NO_SUM)
     if source.mirror_lock:
         listed = dict(
             match.groups() for match in map(_LOCKED.match, _text(source.mirror_lock, True).splitlines()) if match
@@ -125,19 +131,22 @@ _NO_SUM = "state it in releases.lock.yml beside the inventory (the path below th
 
 def _text(url: str, may_be_missing: bool) -> str:
     try:
-        return _open(url).read().decode(errors="replace")
+        with _open(url) as response:
+            return response.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
+        error.close()
         if may_be_missing and error.code in (403, 404):
             return ""
         raise _unreachable(url, error) from error
-    except OSError as error:
+    except FETCH_ERRORS as error:
         raise _unreachable(url, error) from error
 
 
 def _worth_a_retry(error: Exception) -> bool:
     if isinstance(error, urllib.error.HTTPError):
+        error.close()
         return error.code in (429, 500, 502, 503, 504)
-    return isinstance(error, OSError)
+    return isinstance(error, FETCH_ERRORS)
 
 
 @retry_with_delays_and_condition(
@@ -152,14 +161,13 @@ def _download(url: str, path: str) -> str:
     digest = hashlib.sha256()
     received = 0
     try:
-        response = _open(url)
-        expected = int(response.headers.get("Content-Length") or 0)
-        with open(path, "wb") as handle:
+        with _open(url) as response, open(path, "wb") as handle:
+            expected = int(response.headers.get("Content-Length") or 0)
             for chunk in iter(lambda: response.read(1 << 20), b""):
                 handle.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
-    except OSError as error:
+    except FETCH_ERRORS as error:
         raise _unreachable(url, error) from error
     if expected and received != expected:
         raise ComponentError(
@@ -169,6 +177,8 @@ def _download(url: str, path: str) -> str:
 
 
 def _unreachable(url: str, error: Exception) -> ComponentError:
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
     return ComponentError(
         f"{url} could not be fetched",
         str(error),

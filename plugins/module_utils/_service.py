@@ -19,9 +19,9 @@ REMEDIES = (
     ("address already in use", "another program has this port; `ss -ltnp` names it. Stop it or choose another port"),
     ("permission denied", "the account of the service may not use that file or port; look at its owner and mode"),
     ("no space left on device", "free space on that file system and run again"),
-    ("217/user", "systemd could not set up the account or its user namespace"),
-    ("226/namespace", "a path that the unit names does not exist or may not be mounted here"),
-    ("203/exec", "the program cannot be executed: wrong architecture, or a file system mounted noexec"),
+    ("failed at step user", "systemd could not set up the account or its user namespace"),
+    ("failed at step namespace", "a path that the unit names does not exist or may not be mounted here"),
+    ("failed at step exec", "the program cannot be executed: wrong architecture, or a file system mounted noexec"),
 )
 
 

@@ -17,7 +17,7 @@ from . import _data, _files, _generations, _ready, _release, _service, _staging,
 from ._errors import ComponentError
 from ._layout import Layout
 from ._observe import account_ids
-from ._plan import Key, Observed, Plan, Step, kept_generations, kept_releases
+from ._plan import Key, Observed, Plan, Step, stale_generations, stale_releases
 from ._spec import Spec
 from ._way_back import go_back, keep_failed, settle
 
@@ -77,10 +77,9 @@ class Transaction:
     # Steps that change nothing that serves.
 
     def _tidy(self, step: Step) -> None:
-        _files.remove(self.layout.staging)
-        for number in self.observed.numbers:
-            if number not in self.observed.committed and number != self._current:
-                _files.remove(self.layout.generation(number))
+        in_force = _generations.current_number(self.layout)
+        for path in _generations.leftovers(self.layout, self.observed.committed, in_force):
+            _files.remove(path)
 
     def _account(self, step: Step) -> None:
         name = self.layout.name
@@ -96,11 +95,17 @@ class Transaction:
     def _check_flags(self, step: Step) -> None:
         words = (f"{self.layout.release(self.spec.desired.version)}/{step.about}", *self.spec.flag_check)
         output, failed = _staging.attempt(self.layout, words)
-        if failed:
+        if failed and "flag" in output.lower():
             raise ComponentError(
                 f"{step.about} {self.spec.desired.version} does not accept its flags",
                 output,
                 f"correct {self.layout.name}_flags",
+            )
+        if failed:
+            raise ComponentError(
+                f"{step.about} {self.spec.desired.version} does not run on this host",
+                output,
+                "choose a release for this system and architecture",
             )
 
     def _validate(self, step: Step) -> None:
@@ -203,11 +208,9 @@ class Transaction:
         self.touched = False  # from here on nothing is a reason to go back
 
     def _prune(self, step: Step) -> None:
-        for number in set(self.observed.committed) - kept_generations(
-            self.spec.desired, self.observed, self.plan.number
-        ):
+        for number in stale_generations(self.spec.desired, self.observed, self.plan.number):
             _files.remove(self.layout.generation(number))
-        for version in set(self.observed.installed) - kept_releases(self.spec.desired, self.observed, self.plan.number):
+        for version in stale_releases(self.spec.desired, self.observed, self.plan.number):
             _files.remove(self.layout.release(version))
 
     # state: absent
@@ -233,7 +236,12 @@ class Transaction:
         _service.command("systemctl", "daemon-reload")
         _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
         _files.remove(os.path.dirname(layout.releases))
-        _files.remove(layout.home)
+        adopted = os.path.basename(layout.adopted)  # not ours to remove
+        for name in os.listdir(layout.home):
+            if name != adopted:
+                _files.remove(os.path.join(layout.home, name))
+        if not os.path.isdir(layout.adopted):
+            os.rmdir(layout.home)
 
     def _remove_data(self, step: Step) -> None:
         _files.remove(self.layout.data)
@@ -282,6 +290,8 @@ class Transaction:
         """From here on a failure asks for the way back, if there is an unproven generation to come back from."""
         self.disturbed = True
         self.touched = self.touched or bool(self.plan.number or self.observed.pending)
+        if self.observed.pending:
+            _service.command("systemctl", "daemon-reload")  # the killed run may not have come that far
 
     def _bring_up(self, verb: str) -> None:
         self._disturb()

@@ -12,36 +12,41 @@ from . import _files
 from ._layout import Layout
 from ._plan import Key
 
+NEW = "new.json"
+
 
 def save(layout: Layout, keys: t.Iterable[Key]) -> None:
-    """Copy what is about to be overwritten or removed. An undo of a killed run stays: it has the proven state."""
-    if os.path.lexists(layout.undo):
-        return
-    folder = f"{layout.undo}.new"
-    _files.remove(folder)
-    _files.make_folder(folder, 0o700)
-    absent = []
+    """Copy what is about to be overwritten. What a killed run saved before stays: that was the proven state."""
+    _files.make_folder(layout.undo, 0o700)
+    new = new_files(layout)
     for place, path in keys:
-        source = os.path.join(layout.place(place), path)
-        if os.path.lexists(source):
-            target = f"{folder}/{place}/{path}"
-            _files.make_folder(os.path.dirname(target), 0o700)
-            _files.copy_access(source, target)
-        else:
-            absent.append([place, path])
-    _files.write_json(f"{folder}/absent.json", {"absent": absent})
-    os.rename(folder, layout.undo)
+        source, target = os.path.join(layout.place(place), path), f"{layout.undo}/{place}/{path}"
+        if (place, path) in new or os.path.lexists(target):
+            continue
+        if not os.path.lexists(source):
+            new.append((place, path))
+            continue
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        _files.copy_access(source, f"{target}.new")
+        os.rename(f"{target}.new", target)
+    _files.write_json(f"{layout.undo}/{NEW}", {"files": new})
+
+
+def new_files(layout: Layout) -> list[Key]:
+    """The files that did not exist before the transaction which is under way, or was killed."""
+    stated = _files.read_json(f"{layout.undo}/{NEW}") or {"files": []}
+    return [tuple(key) for key in stated["files"]]
 
 
 def restore(layout: Layout) -> None:
     """Put everything back as it was. May be called twice."""
     undo = layout.undo
     for place in ("live", "secret"):
-        for path in _files.relative_files(f"{undo}/{place}"):
+        for path in [name for name in _files.relative_files(f"{undo}/{place}") if not name.endswith(".new")]:
             target = os.path.join(layout.place(place), path)
             _files.copy_access(f"{undo}/{place}/{path}", f"{target}.undo")
             os.rename(f"{target}.undo", target)
-    for place, path in (_files.read_json(f"{undo}/absent.json") or {}).get("absent", []):
+    for place, path in new_files(layout):
         _files.remove(os.path.join(layout.place(place), path))
 
 

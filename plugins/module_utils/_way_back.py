@@ -43,7 +43,10 @@ def go_back(layout: Layout, back: int, only_reload: bool, password: str = "", pa
         if leaving is not None:
             keep_failed(layout, leaving)
     _service.command("systemctl", "reset-failed", unit, check=False)
-    _service.command("systemctl", "reload" if only_reload else "start", unit)
+    try:
+        _service.command("systemctl", "reload" if only_reload else "start", unit)
+    except ComponentError:
+        _service.command("systemctl", "restart", unit)
     begun = _service.status(unit)
 
     def alive() -> None:
@@ -71,7 +74,8 @@ def second_look(layout: Layout, seconds: float) -> list[str]:
     if noted is None:
         return []
     unit, name = layout.unit_name, layout.name
-    while time.monotonic() < noted["started"] / 1e6 + seconds:
+    begun = min(noted["started"] / 1e6, time.monotonic())  # that clock starts anew with the host
+    while time.monotonic() < begun + seconds:
         time.sleep(0.1)
         if _died(unit, noted):
             break

@@ -140,7 +140,9 @@ options:
     elements: dict
     default: []
   validate:
-    description: Commands that must accept the staged configuration. They run in its folder as the component's account. C({release}) is the folder of the release.
+    description:
+      - Commands that must accept the staged configuration. They run in its folder as the component's account.
+      - C({release}) is the folder of the release.
     type: list
     elements: list
     default: []

@@ -220,7 +220,7 @@ effect:
   type: str
   returned: success
 before:
-  description: Earlier content, as base64, of every file that changed. Absent for files that are new and for secrets.
+  description: Earlier content, compressed by zlib and as base64, of every file that changed. Absent for files that are new and for secrets.
   type: list
   elements: dict
   returned: success
@@ -234,6 +234,7 @@ import base64
 import os
 import re
 import typing as t
+import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations
@@ -385,17 +386,19 @@ def before(layout: Layout, observed: Observed, made: Plan) -> list[dict[str, str
     for place, path, absolute in paths:
         content = _files.read_bytes(absolute) if place != "secret" and os.path.exists(absolute) else None
         if content is not None and len(content) <= MAX_DIFF_SIZE:
-            found.append({"place": place, "path": path, "content": base64.b64encode(content).decode()})
+            # Compressed: as it is, it may be equal to the content of a file that is wanted, and be censored like that.
+            packed = base64.b64encode(zlib.compress(content)).decode()
+            found.append({"place": place, "path": path, "content": packed})
     return found
 
 
 def changes(observed: Observed, made: Plan) -> dict[str, t.Any]:
     """The facts of a plan that the caller turns into a diff."""
     return {
-        "changed_files": [list(key) for key in made.changed],
+        "changed_files": [[*key, key in observed.files] for key in made.changed],
         "removed_files": [list(key) for key in made.removed],
         "version_before": observed.current.version if observed.current else "",
-        "effect": made.effect,
+        "effect": "start" if "start" in made.kinds() else made.effect,
     }
 
 

@@ -10,13 +10,19 @@ import ipaddress
 import typing as t
 
 from ansible.errors import AnsibleError
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from .secrets_dir import SecretsDir
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    MISSING = None
+except ImportError as error:  # ansible-core itself depends on it, but a distribution may split it off
+    MISSING = error
 
 AUTHORITY = "tls_authority"
 AUTHORITY_DAYS = 3650
@@ -29,6 +35,8 @@ def certificate(folder: SecretsDir, host: str, names: t.Sequence[str]) -> dict[s
 
     The certificate is kept, and made again when it nears its end, when its names changed, or with a new authority.
     """
+    if MISSING:
+        raise AnsibleError(f"monitoring_tls needs the Python package cryptography on the control node: {MISSING}")
     authority = folder.keep(AUTHORITY, _make_authority, fits=_lasts)
     ca_key, ca = _load(authority)
 

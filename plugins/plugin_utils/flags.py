@@ -19,8 +19,8 @@ def render_flags(flags: t.Mapping[str, t.Any], style: str = "kingpin") -> list[s
     everything else becomes C(--name=value). Off is C(--no-name) in style V(kingpin), C(-name=false) in style V(go).
     """
     arguments = []
-    for name, value in flags.items():
-        bare = str(name).lstrip("-")
+    # However often a flag is named, with dashes or without: the last one counts, as for any other setting.
+    for bare, (name, value) in {str(name).lstrip("-"): (name, value) for name, value in flags.items()}.items():
         if not bare or any(character.isspace() or character == "=" for character in bare):
             raise AnsibleActionFail(f"{name!r} is not the name of a flag. Write it without dashes, = and value.")
         for item in value if isinstance(value, (list, tuple)) else [value]:

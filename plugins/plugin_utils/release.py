@@ -48,10 +48,14 @@ def read_lock(path: str | None) -> dict[str, str]:
     """A lock file (path below the host: SHA-256); empty where there is none."""
     if not path or not os.path.exists(path):
         return {}
-    with open(path, encoding="utf-8") as handle:
-        content = yaml.safe_load(handle) or {}
+    form = f"{path} has to be a map from the path below the host to the SHA-256"
+    try:
+        with open(path, encoding="utf-8") as handle:
+            content = yaml.safe_load(handle) or {}
+    except (yaml.YAMLError, OSError) as error:
+        raise AnsibleActionFail(f"{form}: {error}") from error
     if not isinstance(content, dict):
-        raise AnsibleActionFail(f"{path} has to be a map from the path below the host to the SHA-256.")
+        raise AnsibleActionFail(f"{form}.")
     return {str(name): str(value).removeprefix("sha256:") for name, value in content.items()}
 
 

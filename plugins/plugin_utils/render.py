@@ -16,8 +16,11 @@ from ansible.utils.vars import merge_hash
 
 YAML_HEADER = "# Managed by Ansible (opswatch.monitoring). Changes made here are replaced by the next run.\n"
 HIDDEN = "********"
-_SECRET_WORDS = "password|passwd|secret|secret_key|token|credentials|api_key|routing_key|service_key|authorization"
-_SECRET_LINE = re.compile(rf"""(?im)^(?P<key>[\s-]*["']?[\w.-]*(?:{_SECRET_WORDS})["']?\s*[:=]\s*)(?P<value>\S.*)$""")
+# A word whose value is a secret, at the end of a name: smtp_auth_password, --remote.token, DB_PASSWORD.
+_WORDS = "password|passwd|secret|secret_key|token|credentials|api_key|routing_key|service_key|authorization"
+_NAME = rf"""["']?[\w.-]*(?:{_WORDS})["']?"""
+# The rest of such a line, whatever it is: it may hold spaces, quotes or braces.
+_SECRET = re.compile(rf"(?i)(?P<key>{_NAME}[ \t]*[:=][ \t]*)(?P<value>\S.*)$")
 _SECRET_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://[^\s/:@]+:)[^\s/@]+@")
 
 
@@ -44,8 +47,30 @@ def encoded(text: str | bytes) -> str:
 
 
 def masked(text: str) -> str:
-    """A text for a diff: values of keys that hold secrets, and passwords in addresses, are hidden."""
-    return _SECRET_URL.sub(rf"\g<scheme>{HIDDEN}@", _SECRET_LINE.sub(rf"\g<key>{HIDDEN}", text))
+    """A text for a diff: what follows the name of a secret, on its line and on deeper ones, and passwords in URLs.
+
+    It rather hides too much than too little: a diff is to read, the file is on the host.
+    """
+    lines = []
+    hidden_below = -1  # the indentation of the secret whose value goes on
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip("\n")
+        indent = len(bare) - len(bare.lstrip())
+        if hidden_below >= 0 and (indent > hidden_below or not bare.strip()):
+            continue
+        hidden_below = -1
+        found = _SECRET.search(bare)
+        if found and not bare.lstrip().startswith("#"):
+            if not _is_whole(found["value"]):
+                hidden_below = indent
+            bare = f"{bare[: found.start('value')]}{HIDDEN}"
+        lines.append(_SECRET_URL.sub(rf"\g<scheme>{HIDDEN}@", bare) + ("\n" if line.endswith("\n") else ""))
+    return "".join(lines)
+
+
+def _is_whole(value: str) -> bool:
+    """False where a value goes on in the lines below: a block, or a quote that is not closed."""
+    return value[0] not in "|>&" and not (value[0] in "\"'" and value.count(value[0]) < 2)
 
 
 def file_diff(path: str, before: str | None, after: str | None) -> dict[str, str]:

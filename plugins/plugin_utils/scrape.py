@@ -112,14 +112,23 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
     if missing:
         raise AnsibleError(f"{where}: {stated!r} lacks {' and '.join(missing)}.")
     service = {**SERVICE_DEFAULTS, **stated}
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", str(service["name"])):
+    service.update({key: default for key, default in SERVICE_DEFAULTS.items() if service[key] is None})
+    if not isinstance(service["name"], str):
+        raise AnsibleError(f"{where}: the name {service['name']!r} is not a text.")
+    if service["scheme"] not in ("http", "https"):
+        raise AnsibleError(f"{where}: {service['name']} has the scheme {service['scheme']!r}. Use http or https.")
+    if not isinstance(service["labels"], dict):
+        raise AnsibleError(f"{where}: the labels of {service['name']} are not a map.")
+    if service["auth"] and not {"password"} <= set(service["auth"]) <= {"user", "password"}:
+        raise AnsibleError(f"{where}: the auth of {service['name']} needs a password, may have a user, and no more.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", service["name"]):
         raise AnsibleError(
             f"{where}: {service['name']!r} cannot be the name of a job. Use letters, digits, _, . and -."
         )
     if service["name"] in COMPONENTS:
         raise AnsibleError(f"{where}: {service['name']} is the job of a component already. Give it another name.")
     try:
-        service["port"] = int(service["port"])
+        service["port"] = 0 if isinstance(service["port"], bool) else int(service["port"])
     except (TypeError, ValueError):
         service["port"] = 0
     if not 0 < service["port"] < 65536:

@@ -67,7 +67,7 @@ class SecretsDir:
             except FileExistsError:
                 os.unlink(temporary)
                 won = self._read(path)
-                return won if fits(won) else self._write(path, secret, True, fits)
+                return won if won and fits(won) else self._write(path, secret, True, fits)
         except OSError as error:
             raise AnsibleError(
                 f"The secret {path} cannot be written: {error}. What to do: make the folder writable, "

@@ -82,7 +82,7 @@ def render_unit(name: str, arguments: t.Sequence[str], *layers: t.Mapping[str, t
     sections = {section: dict(settings) for section, settings in BASE.items()}
     for layer in (fixed, *layers):
         for section, settings in layer.items():
-            sections.setdefault(section, {}).update(settings)
+            sections.setdefault(section, {}).update(settings or {})
     blocks = []
     for section, settings in sections.items():
         lines = [line for key, value in settings.items() for line in _lines(key, value)]
