@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import demo, engine, galaxy, hosts, images, mirror
+from . import cores, demo, engine, galaxy, hosts, images, mirror
 from .console import Failure, say, seconds
 from .paths import DEV, MIRROR, ROOT
 
-SCENARIOS = ("default", "faults")
+SCENARIOS = ("default", "connections", "faults")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def run(wanted: Sequence[Step]) -> int:
 def prepare_hosts() -> None:
     engine.ensure()
     images.ensure()
+    cores.ensure()
     # Ours, so that a scenario's end does not take it away from hosts of the demo.
     hosts.ensure_network()
 

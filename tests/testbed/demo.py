@@ -166,6 +166,8 @@ def summary(url: str, targets: Sequence[Target], addresses: Mapping[str, str]) -
         f"  Prometheus  {url}",
         f"  user        {USER}",
         f"  password    in {relative(PASSWORD)}",
+        f"  ask it      curl -u {USER}:$(cat {relative(PASSWORD)}) '{url}/api/v1/query?query=up'",
+        "              (Debian's build, which is used where upstream does not answer, has no web pages)",
         f"  from afar   ssh -L 9090:{addresses['mon1']}:9090 THIS-MACHINE, then http://localhost:9090",
         "Look around",
         *(f"  docker exec -it {hosts.container_name(name)} bash   # {where}" for name, where in addresses.items()),

@@ -76,6 +76,10 @@ IMAGES = {
     for image in (
         Image("opswatch/host:bookworm", "bookworm", BASE),
         Image("opswatch/host:trixie", "trixie", BASE),
+        # No target of ours, but it has the oldest Python that targets may have: 3.9.
+        Image(
+            "opswatch/python39:bullseye", "bullseye", ("dbus", "procps", "python3", "sudo", "systemd", "systemd-sysv")
+        ),
         Image("opswatch/app:bookworm", "bookworm", tuple(sorted(BASE + APP))),
     )
 }

@@ -45,9 +45,9 @@ def site(*arguments, inventories=(), **variables) -> scenario.Run:
     return scenario.playbook("site.yml", "-v", *arguments, variables=variables, inventories=inventories)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def restored():
-    """The state of the converge, before and after each test."""
+    """Goes back to the state of the converge."""
     yield
     assert site().rc == 0
 
@@ -59,6 +59,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize(("variables", "effect"), CHANGES)
 def test_check_mode_is_exact(variables, effect, prometheus):
     before, untouched = scenario.in_force(SERVER), scenario.tree(SERVER)
@@ -104,6 +105,7 @@ def test_hosts_come_and_go_without_a_reload(prometheus, tmp_path):
     assert reloaded_at(prometheus) == reloaded
 
 
+@pytest.mark.usefixtures("restored")
 def test_services_are_scraped(prometheus):
     """A service of the inventory is a job: here node_exporter itself, as if it were somebody's application."""
     service = {
@@ -140,6 +142,7 @@ def test_wrong_input_is_refused_before_anything_changes(variables, named):
     assert scenario.tree(SERVER) == untouched
 
 
+@pytest.mark.usefixtures("restored")
 def test_a_users_rules_and_settings(prometheus, tmp_path):
     rules = tmp_path / "mine.yml"
     rules.write_text('groups: [{name: mine, rules: [{record: "mine:{{ up }}", expr: "1"}]}]\n')
@@ -154,13 +157,14 @@ def test_a_users_rules_and_settings(prometheus, tmp_path):
     assert [group["name"] for group in groups] == ["mine"]
 
 
+@pytest.mark.usefixtures("restored")
 def test_tls_by_one_variable(prometheus):
-    run = site("--diff", monitoring_tls="selfsigned")
+    run = site("--diff", monitoring_tls="selfsigned", prometheus_job_scrape_interval="2s")
     assert run.rc == 0
     assert "PRIVATE KEY" not in run.output
     server = scenario.host(SERVER)
     curl = f"curl -sS --cacert /etc/prometheus/secrets/ca.crt https://{SERVER}:9090"
-    assert server.check_output(f"{curl}/-/ready -o /dev/null -w '%%{{http_code}}'") == "401"
+    assert server.check_output(f"{curl}/-/ready -o /dev/null -w '%{{http_code}}'") == "401"
     assert prometheus.get("/-/ready").status_code == 400  # plain HTTP on a TLS port
 
     def all_up() -> bool:
@@ -170,9 +174,34 @@ def test_tls_by_one_variable(prometheus):
         return len(targets) == 3 and {one["health"] for one in targets} == {"up"}
 
     wait_for("every target is up over TLS", all_up, 60)
-    assert site(monitoring_tls="selfsigned").output.count("changed=0") == 2
+    again = site(monitoring_tls="selfsigned", prometheus_job_scrape_interval="2s")
+    assert again.output.count("changed=0") == 2
 
 
+@pytest.mark.usefixtures("restored")
+def test_new_passwords(prometheus, tmp_path):
+    """Changed passwords reach exporters, their own server and every scrape."""
+    passwords = {"monitoring_auth_password": "new-server-password", "monitoring_exporter_password": "new-exporter"}
+    mine = tmp_path / "passwords.yml"  # as from a vault: with -e, Ansible itself would show them
+    mine.write_text(yaml.safe_dump({"all": {"vars": passwords}}))
+    run = site("-vvv", "--diff", inventories=[scenario.inventory(), mine], prometheus_job_scrape_interval="2s")
+    assert run.rc == 0
+    assert "restarted prometheus.service" in actions(run)
+    for secret in (*passwords.values(), "$2b$"):
+        assert secret not in run.output
+    auth = ("monitoring", "new-server-password")
+
+    def all_up() -> bool:
+        answer = requests.get(
+            f"{prometheus.url}/api/v1/query", params={"query": "sum(up)"}, auth=auth, timeout=5
+        ).json()
+        return [one["value"][1] for one in answer["data"]["result"]] == ["3"]
+
+    assert prometheus.get("/-/ready").status_code == 401
+    wait_for("every target is up", all_up, 90)
+
+
+@pytest.mark.usefixtures("restored")
 def test_agent_mode(prometheus):
     run = site(prometheus_agent=True, prometheus_remote_write=[{"url": "http://127.0.0.1:9/write"}])
     assert run.rc == 0
@@ -181,6 +210,7 @@ def test_agent_mode(prometheus):
         prometheus.query("up")
 
 
+@pytest.mark.usefixtures("restored")
 def test_a_service_that_dies_later_is_found_by_the_second_look(prometheus):
     before = scenario.in_force(SERVER)
     run = site(prometheus_unit={"Service": {"RuntimeMaxSec": 3}})
@@ -191,6 +221,7 @@ def test_a_service_that_dies_later_is_found_by_the_second_look(prometheus):
     assert scenario.in_force(SERVER).generation == before.generation
 
 
+@pytest.mark.usefixtures("restored")
 def test_a_release_that_is_there_is_never_asked_for():
     """Not even its checksum: no address outside is needed once the release is there."""
     run = site(monitoring_mirror="http://127.0.0.1:9", prometheus_scrape_interval="14s")

@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -64,16 +64,40 @@ def in_force() -> Callable[[], scenario.InForce]:
     return functools.partial(scenario.in_force, HOST)
 
 
+class Mirror(NamedTuple):
+    """A mirror over HTTP on the bridge of the test hosts, to be spoilt at will."""
+
+    url: str
+    root: Path
+    release: Path
+    asked: list[str]  # the paths of all requests
+
+    @property
+    def archive(self) -> Path:
+        return self.release / "prometheus-3.5.3.linux-amd64.tar.gz"
+
+
 @pytest.fixture
-def spoilt_mirror(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A mirror over HTTP on the bridge of the test hosts: (URL, the folder of the release in it)."""
+def http_mirror(tmp_path: Path) -> Iterator[Mirror]:
     folder = tmp_path / "mirror"
     path = "prometheus/prometheus/releases/download/v3.5.3"
     shutil.copytree(scenario.mirror() / path, folder / path)
+    asked: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
     gateway = scenario.gateway(HOST)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer((gateway, 0), handler)
+    server = http.server.ThreadingHTTPServer((gateway, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://{gateway}:{server.server_port}", folder / path
+    yield Mirror(f"http://{gateway}:{server.server_port}", folder, folder / path, asked)
     server.shutdown()
     server.server_close()

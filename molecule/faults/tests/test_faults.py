@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import pytest
@@ -49,23 +50,54 @@ def test_refused_before_activation(extra, named, site, watch, in_force):
     assert_untouched(before, in_force(), watch)
 
 
-@pytest.mark.parametrize("fault", ["truncated", "wrong-checksum"])
-def test_bad_archive(site, fault, spoilt_mirror, watch, in_force, host):
-    url, folder = spoilt_mirror
-    archive = folder / "prometheus-3.5.3.linux-amd64.tar.gz"
-    content = archive.read_bytes()
+@pytest.mark.parametrize("fault", ["truncated", "wrong-checksum", "no-checksum"])
+def test_bad_archive(site, fault, http_mirror, watch, in_force, host):
+    content = http_mirror.archive.read_bytes()
     if fault == "truncated":
-        archive.write_bytes(content[: len(content) // 2])
+        http_mirror.archive.write_bytes(content[: len(content) // 2])
+    elif fault == "wrong-checksum":
+        http_mirror.archive.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     else:
-        archive.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        (http_mirror.release / "sha256sums.txt").unlink()
     before = in_force()
     with watch:
-        run = site.run(monitoring_mirror=url, prometheus_version="3.5.3")
+        run = site.run(monitoring_mirror=http_mirror.url, prometheus_version="3.5.3")
     assert run.rc != 0
-    assert "has the wrong checksum" in run.said
-    assert "sha256sums.txt" in run.said
+    assert ("sha256sums.txt could not be fetched" if fault == "no-checksum" else "has the wrong checksum") in run.said
+    assert f"{http_mirror.url}/prometheus/prometheus/releases/download/v3.5.3/sha256sums.txt" in run.said
     assert_untouched(before, in_force(), watch)
     assert host.check_output("ls -A /opt/opswatch/prometheus/releases") == "2.53.3"
+
+
+def test_the_locks_are_obeyed(site, http_mirror, tmp_path, watch, in_force, host):
+    """The user's lock before the mirror's, the mirror's before the release's own; then no request at all."""
+    path = f"{http_mirror.archive.relative_to(http_mirror.root)}"
+    true = hashlib.sha256(http_mirror.archive.read_bytes()).hexdigest()
+    mine, theirs = tmp_path / "releases.lock.yml", http_mirror.root / "releases.lock.yml"
+    variables = {
+        "monitoring_mirror": http_mirror.url,
+        "monitoring_releases_lock": str(mine),
+        "prometheus_version": "3.5.3",
+        "monitoring_allow_downgrade": True,
+    }
+    theirs.write_text(f"{path}: {'0' * 64}\n")
+    run = site.run(**variables)
+    assert run.rc != 0
+    assert f"{http_mirror.url}/releases.lock.yml says {'0' * 64}" in run.said
+    assert watch.answers()
+
+    mine.write_text(f"{path}: {true}\n")
+    http_mirror.asked.clear()
+    site.good(**variables)
+    assert http_mirror.asked == [f"/{path}"]
+    assert host.check_output("readlink /var/lib/opswatch/prometheus/current/release").endswith("3.5.3")
+    watch.wait()
+
+    http_mirror.asked.clear()
+    site.good(**variables)
+    site.good(**variables, prometheus_scrape_interval="17s")
+    assert http_mirror.asked == []
+    site.good(prometheus_state="absent", prometheus_remove_data=True)
 
 
 def test_port_taken(site, host, watch, in_force):
@@ -154,3 +186,41 @@ def test_unit_edited_by_hand(site, host, in_force):
     assert after.unit_belongs
     kept = f"/var/lib/opswatch/prometheus/generations/{before.generation}/prometheus.service.edited"
     assert "# by hand" in host.check_output(f"cat {kept}")
+
+
+def test_adoption(site, host, watch):
+    """What somebody else installed is left alone until we are asked to take over; then it is moved, not lost."""
+    site.good(prometheus_state="absent")
+    assert host.file("/var/lib/prometheus").is_directory
+    host.check_output("mkdir /etc/prometheus; echo 'by: hand' > /etc/prometheus/prometheus.yml")
+    run = site.run()
+    assert run.rc != 0
+    assert "/etc/prometheus exists and was not made by this collection" in run.said
+    assert "prometheus_adopt: true" in run.said
+    assert host.file("/etc/prometheus/prometheus.yml").content_string == "by: hand\n"
+
+    run = site.run(prometheus_adopt=True, prometheus_flags={"web.listen-address": "127.0.0.1:9999"},
+                   prometheus_ready_timeout=2)  # fmt: skip
+    assert run.rc != 0
+    assert "nothing ran before and nothing runs now" in run.said
+    assert host.file("/etc/prometheus/prometheus.yml").content_string == "by: hand\n"
+    assert not host.service("prometheus").is_running
+
+    site.good(prometheus_adopt=True)
+    watch.wait()
+    kept = host.check_output("cat /var/lib/opswatch/prometheus/adopted/*/etc/prometheus/prometheus.yml")
+    assert kept == "by: hand"
+    site.good()
+
+
+def test_removal_keeps_data_and_foreign_files(site, host, watch):
+    host.check_output("echo mine > /etc/prometheus/foreign.txt")
+    site.good(prometheus_state="absent")
+    assert not host.service("prometheus").is_running
+    assert not host.file("/opt/opswatch/prometheus").exists
+    assert not host.file("/etc/systemd/system/prometheus.service").exists
+    assert host.file("/var/lib/prometheus/wal").is_directory
+    assert host.file("/etc/prometheus/foreign.txt").content_string == "mine\n"
+    run = site.good(prometheus_state="absent")
+    assert "changed=0" in run.output
+    host.check_output("rm -r /etc/prometheus")
