@@ -1,0 +1,253 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scrape jobs from an inventory."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address, split_address
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import (
+    component_job,
+    file_sd,
+    scrape_jobs,
+    service_jobs,
+    service_passwords,
+)
+
+
+def job_of(host: str, **settings: t.Any) -> dict[str, t.Any]:
+    return component_job("node_exporter", [host], {host: settings})
+
+
+def services(**by_host: t.Any) -> list[dict[str, t.Any]]:
+    """Jobs of hosts that only have monitoring_services."""
+    return service_jobs(list(by_host), {host: {"monitoring_services": stated} for host, stated in by_host.items()})
+
+
+# --- components ---
+
+
+@pytest.mark.parametrize(
+    ("settings", "target"),
+    [
+        pytest.param({}, "web1:9100", id="inventory name"),
+        pytest.param({"ansible_host": "10.0.0.1"}, "10.0.0.1:9100", id="ansible_host"),
+        pytest.param(
+            {"ansible_host": "10.0.0.1", "monitoring_address": "web1.example.org"},
+            "web1.example.org:9100",
+            id="monitoring_address",
+        ),
+        pytest.param({"ansible_host": "10.0.0.1", "monitoring_address": ""}, "10.0.0.1:9100", id="empty is not set"),
+        pytest.param({"ansible_host": "fd00::1"}, "[fd00::1]:9100", id="IPv6"),
+        pytest.param({"node_exporter_listen_address": "127.0.0.1:9200"}, "web1:9200", id="another port"),
+        pytest.param({"node_exporter_listen_address": ":9200"}, "web1:9200", id="only a port"),
+        pytest.param({"node_exporter_listen_address": "[::]:9200"}, "web1:9200", id="IPv6 listen address"),
+    ],
+)
+def test_component_target(settings: dict[str, t.Any], target: str) -> None:
+    assert job_of("web1", **settings)["targets"] == [{"targets": [target], "labels": {"instance": "web1"}}]
+
+
+@pytest.mark.parametrize(("tls", "secure"), [("own", True), ("selfsigned", True), ("off", False), (None, False)])
+def test_component_under_tls(tls: str | None, secure: bool) -> None:
+    (target,) = job_of("web1", monitoring_tls=tls)["targets"]
+    assert target["labels"] == {"instance": "web1", **({"__scheme__": "https"} if secure else {})}
+
+
+def test_absent_component_is_not_scraped() -> None:
+    hostvars = {"a": {"node_exporter_state": "absent"}, "b": {"node_exporter_state": "present"}}
+    job = component_job("node_exporter", ["a", "b"], hostvars)
+    assert [target["labels"]["instance"] for target in job["targets"]] == ["b"]
+
+
+@pytest.mark.parametrize(("component", "kind"), [("prometheus", "server"), ("node_exporter", "exporter")])
+def test_component_kind_tells_its_password(component: str, kind: str) -> None:
+    assert component_job(component, ["a"], {"a": {}})["kind"] == kind
+
+
+def test_bad_listen_address() -> None:
+    with pytest.raises(AnsibleError, match=r"'9100' is not an address to listen on\. Write it as host:port"):
+        job_of("web1", node_exporter_listen_address="9100")
+
+
+# --- services ---
+
+
+def test_service_defaults() -> None:
+    assert services(web1=[{"name": "shop", "port": 8000}]) == [
+        {
+            "name": "shop",
+            "kind": "service",
+            "interval": "30s",
+            "scheme": "http",
+            "path": "/metrics",
+            "auth": {},
+            "targets": [{"targets": ["web1:8000"], "labels": {"instance": "web1"}}],
+        }
+    ]
+
+
+def test_service_settings() -> None:
+    stated = {
+        "name": "shop",
+        "port": "8443",
+        "address": "fd00::9",
+        "scheme": "https",
+        "path": "/m",
+        "health": "/ok",
+        "interval": "10s",
+        "labels": {"team": "a", "tier": 1},
+        "auth": {"user": "u", "password": "p"},
+    }
+    (job,) = services(web1=[stated])
+    assert job["targets"] == [{"targets": ["[fd00::9]:8443"], "labels": {"instance": "web1", "team": "a", "tier": "1"}}]
+    assert {key: job[key] for key in ("interval", "scheme", "path")} == {
+        "interval": "10s",
+        "scheme": "https",
+        "path": "/m",
+    }
+
+
+def test_one_job_over_several_hosts() -> None:
+    """What may differ between hosts of one job becomes labels of the target."""
+    (job,) = services(
+        web1=[{"name": "shop", "port": 8000}],
+        web2=[{"name": "shop", "port": 8001, "scheme": "https", "path": "/other"}],
+    )
+    assert (job["scheme"], job["path"]) == ("http", "/metrics")
+    assert job["targets"] == [
+        {"targets": ["web1:8000"], "labels": {"instance": "web1"}},
+        {
+            "targets": ["web2:8001"],
+            "labels": {"instance": "web2", "__scheme__": "https", "__metrics_path__": "/other"},
+        },
+    ]
+
+
+def test_two_of_one_kind_on_one_host_are_told_apart_by_a_label() -> None:
+    (job,) = services(
+        web1=[
+            {"name": "shop", "port": 8000, "labels": {"shard": "a"}},
+            {"name": "shop", "port": 8001, "labels": {"shard": "b"}},
+        ]
+    )
+    assert [target["labels"]["shard"] for target in job["targets"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("stated", [None, []])
+def test_host_without_services(stated: t.Any) -> None:
+    assert services(web1=stated) == []
+    assert service_jobs(["web1"], {"web1": {}}) == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        pytest.param(["shop"], "monitoring_services of web1: 'shop' is not a map with name and port", id="not a map"),
+        pytest.param([{"name": "shop", "port": 1, "prot": 2}], "web1: unknown key prot. Known are .*scheme", id="key"),
+        pytest.param([{"port": 80}], "web1: .* lacks name", id="no name"),
+        pytest.param([{"name": "shop"}], "web1: .* lacks port", id="no port"),
+        pytest.param([{}], "web1: .* lacks name and port", id="neither"),
+        pytest.param([{"name": "my shop", "port": 80}], "web1: 'my shop' cannot be the name of a job", id="space"),
+        pytest.param([{"name": "../etc", "port": 80}], "'../etc' cannot be the name of a job", id="path"),
+        pytest.param([{"name": "", "port": 80}], "'' cannot be the name of a job", id="empty name"),
+        pytest.param(
+            [{"name": "node_exporter", "port": 80}], "node_exporter is the job of a component already", id="reserved"
+        ),
+        pytest.param([{"name": "shop", "port": 0}], "shop needs a port from 1 to 65535, not 0", id="port zero"),
+        pytest.param([{"name": "shop", "port": 65536}], "port from 1 to 65535, not 65536", id="port too high"),
+        pytest.param([{"name": "shop", "port": "http"}], "port from 1 to 65535, not 'http'", id="port by name"),
+        pytest.param([{"name": "shop", "port": None}], "port from 1 to 65535, not None", id="port null"),
+        pytest.param(
+            [{"name": "shop", "port": 80}, {"name": "shop", "port": 81}],
+            r"shop has two targets \(web1:80, web1:81\) with the same labels",
+            id="twins",
+        ),
+        pytest.param(
+            [{"name": "shop", "port": 80}, {"name": "shop", "port": 81, "path": "/other"}],
+            "shop has two targets .* with the same labels",
+            id="twins of another path",
+        ),
+        pytest.param(
+            [{"name": "shop", "port": 80}, {"name": "shop", "port": 81, "interval": "5s"}],
+            "web1: shop has another interval than on an earlier host",
+            id="interval",
+        ),
+        pytest.param(
+            [{"name": "shop", "port": 80, "auth": {"password": "a"}}, {"name": "shop", "port": 81}],
+            "web1: shop has another auth than on an earlier host",
+            id="auth",
+        ),
+    ],
+)
+def test_service_that_cannot_be_scraped(stated: list[t.Any], message: str) -> None:
+    with pytest.raises(AnsibleError, match=message):
+        services(web1=stated)
+
+
+def test_conflict_between_hosts_names_the_second() -> None:
+    with pytest.raises(AnsibleError, match="web2: shop has another interval"):
+        services(
+            web1=[{"name": "shop", "port": 80}],
+            web2=[{"name": "shop", "port": 80, "interval": "5s"}],
+        )
+
+
+# --- all of it ---
+
+GROUPS = {"all": ["mon", "web2", "web1"], "prometheus": ["mon"], "node_exporter": ["web2", "web1"], "grafana": ["mon"]}
+HOSTVARS: dict[str, dict[str, t.Any]] = {
+    "mon": {},
+    "web1": {"monitoring_services": [{"name": "b", "port": 1}, {"name": "a", "port": 2, "auth": {"password": "p"}}]},
+    "web2": {"monitoring_services": [{"name": "b", "port": 1}]},
+}
+
+
+def test_jobs_are_ordered_and_the_inventory_is_left_alone() -> None:
+    before = copy.deepcopy(HOSTVARS)
+    jobs = scrape_jobs(GROUPS, HOSTVARS)
+    assert [job["name"] for job in jobs] == ["prometheus", "node_exporter", "a", "b"]
+    assert [target["targets"][0] for target in jobs[3]["targets"]] == ["web2:1", "web1:1"]  # the inventory's order
+    assert jobs == scrape_jobs(dict(reversed(list(GROUPS.items()))), dict(reversed(list(HOSTVARS.items()))))
+    assert before == HOSTVARS
+
+
+def test_group_without_hosts_has_no_job() -> None:
+    assert scrape_jobs({"all": [], "prometheus": []}, {}) == []
+
+
+def test_target_files_and_passwords() -> None:
+    jobs = scrape_jobs(GROUPS, HOSTVARS)
+    files = file_sd(jobs)
+    assert sorted(files) == ["a.yml", "b.yml", "node_exporter.yml", "prometheus.yml"]
+    assert files["a.yml"] == [{"targets": ["web1:2"], "labels": {"instance": "web1"}}]
+    assert service_passwords(jobs) == {"service_a_password": "p"}
+
+
+# --- addresses ---
+
+
+@pytest.mark.parametrize(
+    ("listen", "split", "own"),
+    [
+        ("0.0.0.0:9090", ("0.0.0.0", 9090), "127.0.0.1:9090"),
+        (":9090", ("", 9090), "127.0.0.1:9090"),
+        ("10.0.0.1:9090", ("10.0.0.1", 9090), "10.0.0.1:9090"),
+        ("[::]:9090", ("::", 9090), "[::1]:9090"),
+        ("[fd00::1]:9090", ("fd00::1", 9090), "[fd00::1]:9090"),
+        ("localhost:9090", ("localhost", 9090), "localhost:9090"),
+    ],
+)
+def test_listen_address(listen: str, split: tuple[str, int], own: str) -> None:
+    assert split_address(listen) == split
+    assert own_address(listen) == own
+
+
+@pytest.mark.parametrize("listen", ["", "9090", "localhost", "localhost:", "localhost:http", "localhost:99999", "::1"])
+def test_no_listen_address(listen: str) -> None:
+    with pytest.raises(AnsibleError, match="is not an address to listen on"):
+        split_address(listen)
