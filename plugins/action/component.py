@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
         _result, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         files = self._render_files(args["files"], task_vars) if args["state"] == "present" else []
         arguments = [*args["arguments"], *render_flags(args["flags"], args["flag_style"])]
-        unit = render_unit(args["name"], arguments, *args["unit"])
+        unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
         payload = self._payload(args, files, arguments, unit)
 
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
@@ -176,6 +176,9 @@ class ActionModule(ActionBase):
         removed = [tuple(key) for key in result.pop("removed_files", [])]
         earlier_version = result.pop("version_before", "")
         result.pop("invocation", None)
+        if result.get("changed") and result.get("effect") in ("start", "restart") and not self._task.check_mode:
+            # site.yml looks a second time where something was started, and asks no other host.
+            result["ansible_facts"] = {"opswatch_started": True}
         if not self._task.diff or not result.get("changed"):
             return result
         name = args["name"]
@@ -188,7 +191,8 @@ class ActionModule(ActionBase):
             if place == "secret":
                 diffs.append(file_diff(shown, "(secret)\n" if existed else None, "(secret, new)\n"))
             else:
-                diffs.append(file_diff(shown, before.get((place, path)), texts[place, path]))
+                earlier = before.get((place, path), "(not shown)\n" if existed else None)
+                diffs.append(file_diff(shown, earlier, texts.get((place, path), "(not shown)\n")))
         for key in removed:
             diffs.append(file_diff(f"/etc/{name}/{_shown(key)}", before.get(key, "(not shown)\n"), None))
         unit_key = ("unit", f"{name}.service")
@@ -210,7 +214,10 @@ def _shown(key: tuple[str, ...]) -> str:
 
 
 def _decoded(content: str) -> str:
-    return zlib.decompress(base64.b64decode(content)).decode(errors="replace")
+    try:
+        return zlib.decompress(base64.b64decode(content)).decode(errors="replace")
+    except (zlib.error, ValueError):  # a part of it looked like a secret and was censored
+        return "(not shown)\n"
 
 
 def _endpoint(ready: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -61,16 +61,34 @@ class Kept:
         partial = f"{self.folder}.new"
         _files.remove(partial)
         os.mkdir(partial, 0o700)
-        for name in self.entries():
-            source, target = os.path.join(self.home, name), os.path.join(partial, name)
-            copy = _link if self.is_immutable(name) else _files.copy_access
-            if os.path.isdir(source):
-                shutil.copytree(source, target, symlinks=True, copy_function=copy)
-                _own_like(source, target)
-            else:
-                copy(source, target)
+        try:
+            for name in self.entries():
+                self._copy(os.path.join(self.home, name), os.path.join(partial, name), self.is_immutable(name))
+        except BaseException:
+            _files.remove(partial)  # above all when the space ran out
+            raise
+        os.sync()
         _files.remove(self.folder)
         os.rename(partial, self.folder)
+
+    def _copy(self, source: str, target: str, immutable: bool) -> None:
+        copy = _link if immutable else _files.copy_access
+        if os.path.isdir(source):
+            shutil.copytree(source, target, symlinks=True, copy_function=copy)
+            _own_like(source, target)
+        else:
+            copy(source, target)
+
+
+def interrupted(home: str) -> str | None:
+    """The generation whose data was being put back when a run was killed."""
+    for name in glob.glob(f"{glob.escape(home)}/{RESTORING}*"):
+        return os.path.basename(name)[len(RESTORING) :]
+    if os.path.isdir(f"{home}/{DISCARDED}"):
+        for name in glob.glob(f"{glob.escape(home)}/{PREFIX}*"):
+            if not name.endswith(".new"):
+                return os.path.basename(name)[len(PREFIX) :]
+    return None
 
 
 def restore(home: str, number: str) -> bool:

@@ -113,4 +113,5 @@ def leftovers(layout: Layout, committed: t.Iterable[int], current: int | None) -
     for folder in (layout.live, layout.secrets):
         names = _files.relative_files(folder)
         paths += [f"{folder}/{name}" for name in names if os.path.basename(name).startswith(_files.TEMPORARY)]
+        paths += [f"{folder}/{name}" for name in names if name.endswith(".undo")]
     return [path for path in paths if os.path.lexists(path)]

@@ -74,7 +74,7 @@ class Layout:
 
     @property
     def lock(self) -> str:
-        return f"{self.root}/run/lock/opswatch-{self.name}.lock"
+        return f"{self.root}/run/opswatch/{self.name}.lock"
 
     @property
     def releases(self) -> str:

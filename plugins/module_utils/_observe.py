@@ -31,6 +31,8 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
     all_read = {n: _generations.read(layout, n) for n in numbers}
     committed = tuple(n for n, generation in all_read.items() if generation and generation.committed)
     journal = _files.read_json(layout.journal)
+    if journal and journal.get("new") and journal["to"] in committed:
+        journal = None  # killed between the commit and forgetting it
     pending = journal["effect"] if journal else None
     ids = account_ids(layout.name)
     status = _service.status(layout.unit_name)
@@ -46,7 +48,7 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         files=_seen_files(layout, desired, [*(current.files if current else ()), *strays], ids[1] if ids else -1),
         known=strays,
         secrets=secrets,
-        foreign=_foreign(layout, current.files if current else {}),
+        foreign=_foreign(layout, {*(current.files if current else ()), *(file.key for file in desired.files)}),
         unit=_files.file_sha256(layout.unit),
         release=_release.is_installed(layout.release(desired.version), programs),
         releases={n: generation.version for n, generation in all_read.items() if generation},
@@ -57,9 +59,10 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         ),
         account=ids is not None,
         occupied=() if desired.state == "absent" else _occupied(layout, programs, ours),
-        packaged=() if desired.state == "absent" else _packaged(layout, packages, ours),
+        packaged=_packaged(layout, packages, ours),
+        ours=ours,
         leftovers=bool(_generations.leftovers(layout, committed, number))
-        or (not journal and os.path.lexists(layout.undo)),
+        or (not journal and (os.path.lexists(layout.undo) or os.path.lexists(layout.journal))),
         pending=pending,
         data=_has_entries(layout.data),
     )
@@ -103,7 +106,7 @@ def _seen_files(layout: Layout, desired: Desired, known: t.Iterable[Key], gid: i
     return found
 
 
-def _foreign(layout: Layout, known: t.Mapping[tuple[str, str], str]) -> tuple[str, ...]:
+def _foreign(layout: Layout, known: t.Iterable[Key]) -> tuple[str, ...]:
     """What others put into the configuration folder."""
     own = {path for place, path in known if place == "config"} | set(_generations.STABLE_LINKS)
     return tuple(path for path in _files.relative_files(layout.place("config")) if path not in own)

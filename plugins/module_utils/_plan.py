@@ -134,6 +134,7 @@ class Observed:
     occupied: tuple[str, ...] = ()  # things of somebody else where our links belong
     packaged: tuple[str, ...] = ()  # units of packages of the same program
     leftovers: bool = False
+    ours: bool = True  # the unit file, if there is one, was made here
     pending: str | None = None  # effect of an activation that was never proven
     data: bool = False
 
@@ -175,6 +176,8 @@ def _present(desired: Desired, observed: Observed) -> Plan:
     number = max(observed.numbers, default=0) + 1 if new_generation else None
     # A generation that one may go back to needs its secrets, if only by their names.
     kept = kept_generations(desired, observed, number)
+    if not number:  # the manifest of the current one is about to be written anew, without them
+        kept -= {current.number} if current else set()
     needed = {key for n, keys in observed.secrets.items() if n in kept for key in keys}
     removed = tuple(sorted(gone - needed))
 
@@ -240,7 +243,7 @@ def refuse(desired: Desired, observed: Observed) -> None:
             "",
             f"move it away, or set {name}_adopt: true to have it moved to /var/lib/opswatch/{name}/adopted",
         )
-    if current and not desired.allow_downgrade and older(desired.version, current.version):
+    if current and current.committed and not desired.allow_downgrade and older(desired.version, current.version):
         raise ComponentError(
             f"{name} {current.version} is installed and the inventory asks for the older {desired.version}",
             "",
@@ -249,7 +252,13 @@ def refuse(desired: Desired, observed: Observed) -> None:
 
 
 def older(one: str, other: str) -> bool:
-    return LooseVersion(one) < LooseVersion(other)
+    """Whether a version comes before another one; 3.0.0-rc.1 comes before 3.0.0."""
+    (base, _dash, early), (other_base, _dash, other_early) = one.partition("-"), other.partition("-")
+    if base != other_base:
+        return LooseVersion(base) < LooseVersion(other_base)
+    if not early or not other_early:
+        return bool(early) and not other_early
+    return LooseVersion(early) < LooseVersion(other_early)
 
 
 def kept_generations(desired: Desired, observed: Observed, number: int | None) -> set[int]:
@@ -280,9 +289,15 @@ def _absent(desired: Desired, observed: Observed) -> Plan:
     there = bool(observed.current or observed.numbers or observed.installed or observed.leftovers)
     steps: list[Step] = []
     if there:
-        if observed.unit is not None:
+        if observed.unit is not None and observed.ours:
             steps.append(Step("stop", f"{name}.service"))
         steps.append(Step("remove", f"{name}: unit, links, generations and releases"))
+    if desired.remove_data and observed.packaged:
+        raise ComponentError(
+            f"the data in /var/lib/{name} belongs to a package of the operating system",
+            f"unit {', '.join(observed.packaged)}",
+            f"remove that package first, or leave {name}_remove_data out",
+        )
     if desired.remove_data and observed.data:
         steps.append(Step("remove_data", f"/var/lib/{name}"))
     removed = tuple(sorted(observed.current.files)) if observed.current and there else ()

@@ -145,6 +145,11 @@ def reload(
     success = f"{metrics}_config_last_reload_successful"
     stamp = f"{metrics}_config_last_reload_success_timestamp_seconds"
     earlier = ask(endpoint, "/metrics").text
+    for _attempt in range(10):  # without the earlier time stamp nothing would be proven
+        if metric(earlier, stamp) is not None:
+            break
+        time.sleep(0.2)
+        earlier = ask(endpoint, "/metrics").text
     before, failed_before = metric(earlier, stamp), metric(earlier, success) == 0
     command("systemctl", "reload", unit)
     deadline = time.monotonic() + patience

@@ -73,7 +73,8 @@ def install(source: Source, folder: str) -> str:
     """Fetch, verify and unpack a release into C(folder); returns where the checksum came from."""
     partial = f"{os.path.dirname(folder)}/.partial-{os.path.basename(folder)}"
     _files.remove(partial)
-    _files.make_folder(os.path.dirname(folder))
+    for level in (3, 2, 1):  # /opt/opswatch, /opt/opswatch/<name>, releases: whatever root's umask is
+        _files.make_folder(os.path.normpath(os.path.join(folder, *[".."] * level)))
     _files.make_folder(partial, 0o700)
     try:
         checksum, origin = find_checksum(source)
@@ -88,6 +89,7 @@ def install(source: Source, folder: str) -> str:
         _unpack(archive, os.path.join(partial, "tree"), source)
         tree = os.path.join(partial, "tree")
         sizes = {name: os.stat(os.path.join(tree, name)).st_size for name in source.programs}
+        os.sync()  # the mark must not outlive the programs in a power failure
         _files.write_json(os.path.join(tree, MARK), {"sha256": seen, "url": source.url, "sizes": sizes})
         if os.path.lexists(folder):
             os.rename(folder, os.path.join(partial, "damaged"))
@@ -153,7 +155,7 @@ def _worth_a_retry(error: Exception) -> bool:
     generate_jittered_backoff(retries=2, delay_base=1, delay_threshold=4), should_retry_error=_worth_a_retry
 )
 def _open(url: str) -> t.Any:
-    return open_url(url, timeout=20, http_agent="opswatch.monitoring", use_netrc=False)
+    return open_url(url, timeout=20, http_agent="opswatch.monitoring", use_netrc=False, decompress=False)
 
 
 def _download(url: str, path: str) -> str:

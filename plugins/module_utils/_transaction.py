@@ -19,13 +19,13 @@ from ._layout import Layout
 from ._observe import account_ids
 from ._plan import Key, Observed, Plan, Step, stale_generations, stale_releases
 from ._spec import Spec
-from ._way_back import go_back, keep_failed, settle
+from ._way_back import boot_id, go_back, keep_failed, settle
 
 
 @contextmanager
 def lock(layout: Layout) -> t.Iterator[None]:
     """One run at a time for each component of a host; the kernel frees it when its holder dies."""
-    os.makedirs(os.path.dirname(layout.lock), exist_ok=True)
+    _files.make_folder(os.path.dirname(layout.lock), 0o700)  # nobody else may hold it
     with open(layout.lock, "a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,8 +54,9 @@ class Transaction:
     actions: list[str] = field(default_factory=list)
     touched: bool = False  # something that serves was changed, so a failure needs the way back
     disturbed: bool = False  # the service itself was stopped, restarted or reloaded
+    committed: bool = False
     started: _service.Status | None = None
-    stopped_units: list[str] = field(default_factory=list)
+    stopped_units: list[tuple[str, bool, bool]] = field(default_factory=list)  # name, enabled, running
     moved: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -77,6 +78,8 @@ class Transaction:
     # Steps that change nothing that serves.
 
     def _tidy(self, step: Step) -> None:
+        if self.observed.pending is None:
+            _undo.forget(self.layout)  # of a commit that was killed at its very end
         in_force = _generations.current_number(self.layout)
         for path in _generations.leftovers(self.layout, self.observed.committed, in_force):
             _files.remove(path)
@@ -121,16 +124,19 @@ class Transaction:
     # Steps that change what serves.
 
     def _adopt(self, step: Step) -> None:
+        """Stop what runs here so far and move its files away, so that all of it can be put back."""
         self.touched = True
+        mine = [self.layout.unit_name] if self.layout.unit in self.observed.occupied else []
+        for unit in [*self.observed.packaged, *mine]:
+            seen = _service.status(unit)
+            self.stopped_units.append((unit, seen.enabled, seen.running))
+            _service.command("systemctl", "disable", "--now", unit)
         folder = f"{self.layout.adopted}/{time.strftime('%Y%m%dT%H%M%S')}"
         for path in self.observed.occupied:
             keep = f"{folder}{path[len(self.layout.root) :]}"
-            _files.make_folder(os.path.dirname(keep), 0o700)
-            self.moved[path] = keep
+            os.makedirs(os.path.dirname(keep), mode=0o700, exist_ok=True)
             shutil.move(path, keep, copy_function=_files.copy_access)
-        for unit in self.observed.packaged:
-            self.stopped_units.append(unit)
-            _service.command("systemctl", "disable", "--now", unit)
+            self.moved[path] = keep  # not before: what was not moved is not put back over the original
         _service.command("systemctl", "daemon-reload")
 
     def _keep_data(self, step: Step) -> None:
@@ -205,7 +211,7 @@ class Transaction:
             self._remember_for_second_look(number)
         _undo.forget(self.layout)
         _files.remove(self.layout.failed)
-        self.touched = False  # from here on nothing is a reason to go back
+        self.committed = True  # from here on nothing is a reason to go back
 
     def _prune(self, step: Step) -> None:
         for number in stale_generations(self.spec.desired, self.observed, self.plan.number):
@@ -231,17 +237,18 @@ class Transaction:
                 _files.remove(path)
         if self.observed.foreign:
             os.rename(foreign, layout.etc)
-        _files.remove(layout.unit)
+        if self.observed.ours:
+            _files.remove(layout.unit)
         _files.remove(layout.sysusers)
         _service.command("systemctl", "daemon-reload")
         _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
         _files.remove(os.path.dirname(layout.releases))
         adopted = os.path.basename(layout.adopted)  # not ours to remove
-        for name in os.listdir(layout.home):
+        for name in os.listdir(layout.home) if os.path.isdir(layout.home) else []:
             if name != adopted:
                 _files.remove(os.path.join(layout.home, name))
         if not os.path.isdir(layout.adopted):
-            os.rmdir(layout.home)
+            _files.remove(layout.home)
 
     def _remove_data(self, step: Step) -> None:
         _files.remove(self.layout.data)
@@ -283,6 +290,7 @@ class Transaction:
                 "from": self.plan.fallback,
                 "to": self.plan.number or self._current,
                 "effect": self.plan.effect,
+                "new": bool(self.plan.number),
             },
         )
 
@@ -317,14 +325,19 @@ class Transaction:
     def _remember_for_second_look(self, number: int) -> None:
         seen = self.started or _service.status(self.layout.unit_name)
         noted = {"generation": number, "from": self.plan.fallback if self.plan.fallback != number else None}
-        noted.update({"pid": seen.pid, "restarts": seen.restarts, "started": seen.started})
+        noted.update({"boot": boot_id(), "restarts": seen.restarts, "started": seen.started})
         _files.write_json(self.layout.unsettled, noted)
 
     # The way back.
 
     def _give_up(self, error: ComponentError) -> t.NoReturn:
         """Undo what was done and raise the error, completed by what holds now."""
-        if not self.touched:
+        if self.committed:
+            raise ComponentError(
+                f"{error.what} (the change itself is committed and serves)", error.seen, error.remedy
+            ) from error
+        unproven = self.observed.current and not self.observed.current.committed
+        if not self.touched and not (unproven and self.plan.fallback):
             _files.remove(self.layout.staging)
             now = f"generation {self._current} is untouched" if self._current else "nothing was changed"
             self.actions.append(f"stopped before activation: {now}")
@@ -364,15 +377,21 @@ class Transaction:
             shutil.move(keep, path, copy_function=_files.copy_access)
         if self.stopped_units:
             _service.command("systemctl", "daemon-reload")
-            _service.command("systemctl", "enable", "--now", *self.stopped_units)
+        for unit, enabled, running in self.stopped_units:
+            if enabled:
+                _service.command("systemctl", "enable", unit)
+            if running:
+                _service.command("systemctl", "start", unit)
 
     def _back_to_nothing(self) -> str:
         """A first installation failed: leave no service behind, but what people need to see why."""
         layout = self.layout
-        _service.command("systemctl", "disable", "--now", layout.unit_name, check=False)
         number = _generations.current_number(layout)
-        for path in [*layout.links(self.spec.programs), layout.unit, layout.current]:
-            if os.path.islink(path) or path == layout.unit:
+        if _files.file_sha256(layout.unit) == self.spec.desired.unit:
+            _service.command("systemctl", "disable", "--now", layout.unit_name, check=False)
+            _files.remove(layout.unit)
+        for path, target in {**layout.links(self.spec.programs), layout.current: f"generations/{number}"}.items():
+            if _generations.is_link_to(path, target):
                 _files.remove(path)
         if number:
             keep_failed(layout, number)

@@ -52,5 +52,5 @@ def restore(layout: Layout) -> None:
 
 def forget(layout: Layout) -> None:
     """The state is proven: neither the journal nor the copies are needed any more."""
-    _files.remove(layout.journal)
     _files.remove(layout.undo)
+    _files.remove(layout.journal)

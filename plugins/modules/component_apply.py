@@ -238,7 +238,7 @@ import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations
-from ansible_collections.opswatch.monitoring.plugins.module_utils._data import Data
+from ansible_collections.opswatch.monitoring.plugins.module_utils._data import Data, interrupted
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import observe
@@ -247,12 +247,14 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import (
     File,
     Observed,
     Plan,
+    older,
     plan,
 )
 from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Endpoint
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import Source, architecture
 from ansible_collections.opswatch.monitoring.plugins.module_utils._spec import Spec
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import Transaction, lock
+from ansible_collections.opswatch.monitoring.plugins.module_utils._way_back import resume
 
 PUSHED = "none"
 MAX_DIFF_SIZE = 1 << 18
@@ -440,8 +442,25 @@ def look(layout: Layout, spec: Spec, packages: tuple[str, ...]) -> dict[str, t.A
     }
 
 
+def unfinished_way_back(layout: Layout, spec: Spec, observed: Observed) -> int | None:
+    """The generation that has to serve again before anything else is planned.
+
+    A run was killed while it put data back, or an upgrade was killed and the earlier version is wanted again.
+    """
+    number = interrupted(layout.data)
+    if number is not None and number.isdigit() and int(number) in observed.committed:
+        return int(number)
+    unproven = observed.current is not None and not observed.current.committed
+    if unproven and spec.desired.state == "present" and older(spec.desired.version, observed.current.version):
+        return observed.fallback
+    return None
+
+
 def apply(layout: Layout, spec: Spec, packages: tuple[str, ...], actions: list[str]) -> dict[str, t.Any]:
     observed = observe(layout, spec.desired, spec.programs, packages)
+    if (back := unfinished_way_back(layout, spec, observed)) is not None:
+        actions.append(resume(layout, back, spec.endpoint.password if spec.endpoint else "", spec.ready_timeout))
+        observed = observe(layout, spec.desired, spec.programs, packages)
     made = plan(spec.desired, observed)
     source = spec.source
     if source.base == PUSHED and not source.pushed and "release" in made.kinds():

@@ -56,7 +56,7 @@ def read_lock(path: str | None) -> dict[str, str]:
         raise AnsibleActionFail(f"{form}: {error}") from error
     if not isinstance(content, dict):
         raise AnsibleActionFail(f"{form}.")
-    return {str(name): str(value).removeprefix("sha256:") for name, value in content.items()}
+    return {str(name): str(value).lower().removeprefix("sha256:") for name, value in content.items()}
 
 
 def local_archive(folder: str, path: str, checksums: str) -> tuple[str, str]:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import typing as t
+from contextlib import contextmanager
 
 from ansible.errors import AnsibleError
 
@@ -41,7 +43,12 @@ class SecretsDir:
             return kept
         if self.read_only:
             return make() if placeholder is None else placeholder
-        return self._write(path, make(), replace=bool(kept), fits=fits)
+        with self._alone(path):
+            kept = self._read(path)
+            if not kept or not fits(kept):
+                kept = make()
+                self._write(path, kept)
+            return kept
 
     def _read(self, path: str) -> str:
         try:
@@ -52,25 +59,25 @@ class SecretsDir:
         except OSError as error:
             raise AnsibleError(f"The secret {path} cannot be read: {error}") from error
 
-    def _write(self, path: str, secret: str, replace: bool, fits: t.Callable[[str], bool]) -> str:
+    @contextmanager
+    def _alone(self, path: str) -> t.Iterator[None]:
+        """One process at a time makes secrets; those that waited find the one that it made."""
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=self.path)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-                handle.write(secret + "\n")
+            folder = os.open(self.path, os.O_RDONLY)
             try:
-                if replace:
-                    os.rename(temporary, path)
-                else:
-                    os.link(temporary, path)  # the first of several processes wins
-                    os.unlink(temporary)
-            except FileExistsError:
-                os.unlink(temporary)
-                won = self._read(path)
-                return won if won and fits(won) else self._write(path, secret, True, fits)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(folder)
         except OSError as error:
             raise AnsibleError(
                 f"The secret {path} cannot be written: {error}. What to do: make the folder writable, "
                 "or set monitoring_secrets_dir to one that is."
             ) from error
-        return secret
+
+    def _write(self, path: str, secret: str) -> None:
+        descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=self.path)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(secret + "\n")
+        os.rename(temporary, path)

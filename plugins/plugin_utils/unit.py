@@ -64,7 +64,9 @@ BASE: dict[str, dict[str, t.Any]] = {
 }
 
 
-def render_unit(name: str, arguments: t.Sequence[str], *layers: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+def render_unit(
+    name: str, arguments: t.Sequence[str], *layers: t.Mapping[str, t.Mapping[str, t.Any]], program: str = ""
+) -> str:
     """Text of a unit: the base, then each layer over it.
 
     C(arguments) follow the program in ExecStart. A value may be a string, number, boolean or list (a line for each);
@@ -76,7 +78,7 @@ def render_unit(name: str, arguments: t.Sequence[str], *layers: t.Mapping[str, t
             "User": name,
             "Group": name,
             "StateDirectory": name,
-            "ExecStart": " ".join(quote(word) for word in (f"/usr/local/bin/{name}", *arguments)),
+            "ExecStart": " ".join(quote(word) for word in (f"/usr/local/bin/{program or name}", *arguments)),
         },
     }
     sections = {section: dict(settings) for section, settings in BASE.items()}

@@ -80,8 +80,9 @@ class Scale:
     """How much is measured with so many hosts."""
 
     size: int
-    rounds: int  # each begins with a first install
-    repetitions: int  # of everything else, in each round
+    rounds: int  # each begins with one first install
+    nothing: int  # runs in each round
+    one_line: int
     # Ten hosts of each side at once are more than a kernel's default for inotify instances (128) has room for.
     together: bool
 
@@ -95,7 +96,7 @@ def in_turn(results: Results, case: str, sides: Sequence[Side], repetitions: int
             say(f"{case}, {side.size} host(s), {side.name}: {run.seconds:.2f} s, {run.calls} remote calls")
 
 
-def one_round(results: Results, sides: Sequence[Side], repetitions: int, variables: Mapping[str, Any]) -> set[State]:
+def one_round(results: Results, sides: Sequence[Side], scale: Scale, variables: Mapping[str, Any]) -> set[State]:
     """Every case, from hosts that were just booted; returns the states that were reached."""
 
     def fresh_install(side: Side, _number: int) -> Run:
@@ -104,10 +105,10 @@ def one_round(results: Results, sides: Sequence[Side], repetitions: int, variabl
 
     try:
         in_turn(results, FIRST, sides, 1, fresh_install)
-        in_turn(results, NOTHING, sides, repetitions, nothing)
-        in_turn(results, STARTUP, sides, repetitions, lambda side, _number: side.play_nothing())
+        in_turn(results, NOTHING, sides, scale.nothing, nothing)
+        in_turn(results, STARTUP, sides, scale.nothing, lambda side, _number: side.play_nothing())
         states = {prove_scraping(side) for side in sides}
-        in_turn(results, ONE_LINE, sides, repetitions, one_line)
+        in_turn(results, ONE_LINE, sides, scale.one_line, one_line)
         return states
     finally:
         for side in sides:
@@ -121,13 +122,16 @@ def measure(results: Results, scale: Scale, variables: Mapping[str, Any]) -> Non
     states = set[State]()
     for _ in range(scale.rounds):
         for group in groups:
-            states |= one_round(results, group, scale.repetitions, variables)
+            states |= one_round(results, group, scale, variables)
     if len(states) != 1:
         raise Failure("the two sides have not reached the same state", "compare them", "\n".join(map(str, states)))
 
 
-FULL = (Scale(1, rounds=2, repetitions=3, together=True), Scale(10, rounds=2, repetitions=2, together=False))
-QUICK = tuple(replace(scale, rounds=1, repetitions=1) for scale in FULL)
+FULL = (
+    Scale(1, rounds=2, nothing=3, one_line=2, together=True),
+    Scale(10, rounds=2, nothing=2, one_line=1, together=False),
+)
+QUICK = tuple(replace(scale, rounds=1, nothing=1, one_line=1) for scale in FULL)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -143,14 +147,17 @@ def main(arguments: Sequence[str]) -> int:
             measure(results, scale, variables)
     finally:
         shutil.rmtree(SCRATCH)
-    text, met = report.write(results, setting)
+    bars = report.bars(results)
+    text = report.write(results, setting, bars)
     if options.quick:
         say(text)
     else:
         REPORT.parent.mkdir(exist_ok=True)
         REPORT.write_text(text)
         say(f"written: {REPORT.relative_to(ROOT)}")
-    return 0 if met else 1
+    for bar in bars:
+        say(f"{'met' if bar.met else 'MISSED'}: {bar.what}: {bar.show(bar.seen)}, at most {bar.show(bar.limit)}")
+    return 0 if all(bar.met for bar in bars) else 1
 
 
 if __name__ == "__main__":

@@ -21,7 +21,17 @@ def ensure() -> dict[str, Path]:
         stamp = folder / ".complete"
         if stamp.exists():
             continue
-        words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--upgrade", "--target", folder]
+        words: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--upgrade",
+            "--target",
+            folder,
+        ]
         words += ["--only-binary=:all:", "--python-version", PYTHON]
         words += [word for platform in PLATFORMS for word in ("--platform", platform)]
         # pip compares the requirement with its own Python, in spite of --python-version.

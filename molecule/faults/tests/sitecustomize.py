@@ -15,7 +15,7 @@ armed = False
 def count(event: str, arguments: tuple) -> None:
     """An audit hook: it counts from the moment at which the worker has its lock."""
     global armed, seen
-    if event == "open" and str(arguments[0]).endswith("opswatch-prometheus.lock"):
+    if event == "open" and str(arguments[0]).endswith("/run/opswatch/prometheus.lock"):
         armed = True
     if armed and event in CHANGES:
         seen += 1

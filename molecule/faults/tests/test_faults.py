@@ -132,7 +132,8 @@ def test_version_step_that_fails_brings_its_data_back(site, watch, in_force, hos
     """2.53 cannot read what 3.5 writes: going back means going back to the kept copy of the data."""
     count = "promtool tsdb list /var/lib/prometheus; ls /var/lib/prometheus/wal"
     before = in_force()
-    earlier = host.check_output(count)
+    inode = "stat -c %i /var/lib/prometheus/wal"
+    earlier, original = host.check_output(count), host.check_output(inode)
     run = site.run(
         prometheus_version="3.5.3",
         prometheus_flags={"web.listen-address": "127.0.0.1:9999"},
@@ -143,6 +144,7 @@ def test_version_step_that_fails_brings_its_data_back(site, watch, in_force, hos
     assert in_force().generation == before.generation
     assert host.check_output("readlink /var/lib/opswatch/prometheus/current/release").endswith("2.53.3")
     assert set(earlier.split()) <= set(host.check_output(count).split())
+    assert host.check_output(inode) != original  # what 3.5 had written into is gone, the copy is in its place
     assert not host.run("ls -d /var/lib/prometheus/.opswatch-*").stdout
 
 

@@ -236,7 +236,7 @@ def test_description_becomes_text(controller: Controller) -> None:
     sent = controller.sent[-1]
     assert sent["flag_check"] == ["--web.listen-address=0.0.0.0:9100", "--no-debug", "--version"]
     unit = decoded(sent["unit"])
-    assert "ExecStart=/usr/local/bin/zz_unit_test --web.listen-address=0.0.0.0:9100 --no-debug\n" in unit
+    assert "ExecStart=/usr/local/bin/app --web.listen-address=0.0.0.0:9100 --no-debug\n" in unit
     assert sent["release"]["base"] == "https://github.com"
     assert sent["release"]["paths"]["amd64"] == AMD64
     assert (sent["can_reload"], sent["ready"]) == (False, None)

@@ -86,7 +86,7 @@ def host(layout: Layout, systemd: t.Any) -> Host:
 
 def test_empty_host(layout: Layout, systemd: t.Any) -> None:
     seen = Host(layout, systemd).see()
-    assert seen == Observed(account=True, wrong_links=(layout.etc, layout.program("app")))
+    assert seen == Observed(account=True, ours=False, wrong_links=(layout.etc, layout.program("app")))
     assert os.listdir(layout.root) == ["etc"]  # looking leaves no trace
 
 

@@ -802,6 +802,10 @@ def test_any_host_is_right_after_one_run() -> None:
 def test_any_host_is_empty_after_absent() -> None:
     for seed, desired, observed in SITUATIONS:
         gone = replace(desired, state="absent", remove_data=True)
+        if observed.packaged:
+            with pytest.raises(ComponentError, match="belongs to a package"):
+                plan(gone, observed)
+            continue
         after = apply(gone, observed, plan(gone, observed))
         assert plan(gone, after).kinds() == [], f"situation {seed}: {observed}"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.common.parameters import remove_values
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations, _service
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
@@ -529,6 +529,25 @@ def test_reload_that_fails(running: Host) -> None:
         running.run(running.wish(conf="two", token="s2"))
     assert running.serves() == served()
     assert running.run(running.wish())["changed"] is False
+
+
+def test_reload_that_fails_on_the_way_back_too(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program that runs is the old one, but it may have read the new configuration: only a restart is sure."""
+    real = _service.command
+
+    def command(*words: str, **options: t.Any) -> str:
+        if words[1] == "reload":
+            raise ComponentError("it does not like the old one either")
+        return real(*words, **options)
+
+    running.systemd.fail("reload", "it did not like it")
+    monkeypatch.setattr(_service, "command", command)
+    error, _actions = running.refused(running.wish(conf="two"))
+    assert "it did not like it" in error.seen
+    assert "rolled back to generation 1, which answers" in error.what
+    assert f"restart {running.layout.unit_name}" in running.systemd.calls()
+    assert running.serves() == served()
+    assert running.state == "active"
 
 
 def test_secret_that_needs_a_restart_comes_back_when_it_fails(running: Host) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import stat
 import threading
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,14 +71,18 @@ def test_all_who_ask_at_once_get_the_same(folder: Path, existing: bool) -> None:
     if existing:
         folder.mkdir(parents=True)
     count, numbers = 16, itertools.count()
-    barrier = threading.Barrier(count)
+    barrier = threading.Barrier(count, timeout=10)  # rather an error than waiting for ever
 
     def make() -> str:
-        barrier.wait()  # nobody has written anything before everybody has seen that there is nothing
+        time.sleep(0.05)  # long enough for all the others to have seen that there is nothing
         return f"secret-{next(numbers)}"
 
+    def ask(_number: int) -> str:
+        barrier.wait()
+        return SecretsDir(str(folder)).keep("one", make)
+
     with ThreadPoolExecutor(count) as pool:
-        found = list(pool.map(lambda _number: SecretsDir(str(folder)).keep("one", make), range(count)))
+        found = list(pool.map(ask, range(count)))
     assert len(set(found)) == 1
     assert SecretsDir(str(folder)).keep("one", never) == found[0]
     assert [path.name for path in folder.iterdir()] == [FILE]
