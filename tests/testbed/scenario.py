@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import docker
 import requests
-import testinfra  # type: ignore[import-untyped]  # it has no types
+import testinfra
 
 from .paths import MIRROR as BUILT_MIRROR
 from .paths import ROOT
