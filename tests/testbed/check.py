@@ -16,6 +16,9 @@ from .paths import DEV, MIRROR, ROOT
 
 SCENARIOS = ("default", "connections", "faults")
 
+# testinfra and molecule have no types of their own.
+TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "tests.bench")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -40,10 +43,12 @@ def steps() -> list[Step]:
     return [
         Step("ruff", (tool("ruff"), "check", ".")),
         Step("format", (tool("ruff"), "format", "--check", ".")),
-        Step("types", (tool("mypy"), "--strict", "--disable-error-code=import-untyped", "-p", "tests.testbed")),
+        Step("types", (tool("mypy"), "--strict", *TYPED)),
         Step("yamllint", (tool("yamllint"), "--strict", ".")),
         # Offline: what it would fetch is in .dev/collections already.
         Step("ansible-lint", (tool("ansible-lint"), "--offline", "--profile", "production")),
+        Step("docs", (tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")),
+        Step("changelog", (tool("antsibull-changelog"), "lint")),
         Step("sanity", (sys.executable, "-m", "tests.sanity")),
         Step("unit", (sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={DEV / 'cache/pytest'}", "tests/unit")),
         *scenarios(),
