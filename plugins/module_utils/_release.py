@@ -48,6 +48,11 @@ class Source:
         return f"{self.base.rstrip('/')}/{self.path}"
 
 
+def shown(url: str) -> str:
+    """An address as it may be said: without a password that is in it."""
+    return re.sub(r"(://)[^/@\s]+@", r"\1", url)
+
+
 def architecture(machine: str | None = None) -> str:
     machine = machine or platform.machine()
     try:
@@ -82,7 +87,7 @@ def install(source: Source, folder: str) -> str:
         seen = _digest(archive) if source.pushed else _download(source.url, archive)
         if seen != checksum:
             raise ComponentError(
-                f"{source.url} has the wrong checksum, so it was not unpacked",
+                f"{shown(source.url)} has the wrong checksum, so it was not unpacked",
                 f"SHA-256 {seen}, but {origin} says {checksum}",
                 "fetch it again; if it stays so, the file or the checksum was changed: find out which before you go on",
             )
@@ -90,13 +95,13 @@ def install(source: Source, folder: str) -> str:
         tree = os.path.join(partial, "tree")
         sizes = {name: os.stat(os.path.join(tree, name)).st_size for name in source.programs}
         os.sync()  # the mark must not outlive the programs in a power failure
-        _files.write_json(os.path.join(tree, MARK), {"sha256": seen, "url": source.url, "sizes": sizes})
+        _files.write_json(os.path.join(tree, MARK), {"sha256": seen, "url": shown(source.url), "sizes": sizes})
         if os.path.lexists(folder):
             os.rename(folder, os.path.join(partial, "damaged"))
         os.rename(tree, folder)
         _files.flush_folder(os.path.dirname(folder))
     except OSError as error:
-        raise ComponentError(f"{source.url} could not be unpacked into {folder}", str(error)) from error
+        raise ComponentError(f"{shown(source.url)} could not be unpacked into {folder}", str(error)) from error
     finally:
         _files.remove(partial)
     if shutil.which("restorecon"):
@@ -117,14 +122,14 @@ def find_checksum(source: Source) -> tuple[str, str]:
             match.groups() for match in map(_LOCKED.match, _text(source.mirror_lock, True).splitlines()) if match
         )
         if source.path in listed:
-            return listed[source.path], source.mirror_lock
+            return listed[source.path], shown(source.mirror_lock)
     if source.checksums_path:
         url = f"{source.base.rstrip('/')}/{source.checksums_path}"
         for line in _text(url, False).splitlines():
             match = _SUM.match(line.strip())
             if match and os.path.basename(match.group(2)) == os.path.basename(source.path):
-                return match.group(1), url
-        raise ComponentError(f"{url} has no checksum of {os.path.basename(source.path)}", "", _NO_SUM)
+                return match.group(1), shown(url)
+        raise ComponentError(f"{shown(url)} has no checksum of {os.path.basename(source.path)}", "", _NO_SUM)
     raise ComponentError(f"no checksum is known for {source.path}", "", _NO_SUM)
 
 
@@ -173,7 +178,7 @@ def _download(url: str, path: str) -> str:
         raise _unreachable(url, error) from error
     if expected and received != expected:
         raise ComponentError(
-            f"{url} ended early", f"{received} of {expected} bytes", "run again; nothing was installed"
+            f"{shown(url)} ended early", f"{received} of {expected} bytes", "run again; nothing was installed"
         )
     return digest.hexdigest()
 
@@ -182,8 +187,8 @@ def _unreachable(url: str, error: Exception) -> ComponentError:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
     return ComponentError(
-        f"{url} could not be fetched",
-        str(error),
+        f"{shown(url)} could not be fetched",
+        shown(str(error)),
         "check that this host reaches it, or set monitoring_mirror (a URL, or a folder on the control node)",
     )
 
@@ -202,13 +207,13 @@ def _unpack(archive: str, tree: str, source: Source) -> None:
     try:
         shutil.unpack_archive(archive, spread, **options)
     except (shutil.ReadError, tarfile.TarError, EOFError, ValueError) as error:
-        raise ComponentError(f"{source.url} is not an archive that can be unpacked", str(error)) from error
+        raise ComponentError(f"{shown(source.url)} is not an archive that can be unpacked", str(error)) from error
     entries = os.listdir(spread)
     top = os.path.join(spread, entries[0]) if len(entries) == 1 else spread
     os.rename(top if os.path.isdir(top) else spread, tree)
     missing = [name for name in source.programs if not os.path.isfile(os.path.join(tree, name))]
     if missing:
-        raise ComponentError(f"{source.url} lacks {', '.join(missing)}", ", ".join(sorted(os.listdir(tree))))
+        raise ComponentError(f"{shown(source.url)} lacks {', '.join(missing)}", ", ".join(sorted(os.listdir(tree))))
     for base, _folders, files in os.walk(tree):
         _files.set_access(base, 0o755, 0, 0)
         for name in files:
