@@ -249,6 +249,9 @@ class Transaction:
                 _files.remove(os.path.join(layout.home, name))
         if not os.path.isdir(layout.adopted):
             _files.remove(layout.home)
+        for shared in (os.path.dirname(os.path.dirname(layout.releases)), os.path.dirname(layout.home)):
+            if os.path.isdir(shared) and not os.listdir(shared):
+                os.rmdir(shared)
 
     def _remove_data(self, step: Step) -> None:
         _files.remove(self.layout.data)

@@ -192,10 +192,10 @@ def test_new_passwords(prometheus, tmp_path):
     auth = ("monitoring", "new-server-password")
 
     def all_up() -> bool:
-        answer = requests.get(
-            f"{prometheus.url}/api/v1/query", params={"query": "sum(up)"}, auth=auth, timeout=5
-        ).json()
-        return [one["value"][1] for one in answer["data"]["result"]] == ["3"]
+        answer = requests.get(f"{prometheus.url}/api/v1/targets", auth=auth, timeout=5).json()
+        targets = answer["data"]["activeTargets"]
+        print([(one["labels"], one["health"], one["lastError"]) for one in targets])
+        return len(targets) == 3 and {one["health"] for one in targets} == {"up"}
 
     assert prometheus.get("/-/ready").status_code == 401
     wait_for("every target is up", all_up, 90)
