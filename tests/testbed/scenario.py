@@ -52,7 +52,8 @@ def start_playbook(
 ) -> subprocess.Popen[str]:
     where = [word for path in inventories or [inventory()] for word in ("-i", str(path))]
     words = ["ansible-playbook", *where, playbook, "-e", json.dumps(variables or {}), *arguments]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    plain = os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}  # Molecule may have asked for colours
+    return subprocess.Popen(words, cwd=ROOT, env=plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> Run:
