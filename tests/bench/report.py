@@ -67,7 +67,7 @@ way; the count is of the last run.
 
 {tables}
 
-With nothing to change ours makes one remote call for each component, and one for each host: the second look. In a
+With nothing to change ours makes one remote call for each component. In a
 first install of ours that look waits until what was started has run for 6 s.
 
 ## Bars
