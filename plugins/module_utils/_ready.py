@@ -77,7 +77,7 @@ def ask(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
     except ssl.SSLCertVerificationError as error:  # waiting cannot heal it
         raise ComponentError(
             f"{endpoint.base} shows a certificate that is not trusted",
-            error.verify_message,
+            error.verify_message.rstrip("."),
             f"it has to name {endpoint.server_name or address.hostname} and be signed by "
             + (endpoint.ca or "an authority of the system"),
         ) from error

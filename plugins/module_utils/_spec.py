@@ -28,7 +28,6 @@ class Spec:
     reload_metrics: str  # prefix of the *_config_last_reload_* metrics; empty: take systemd's word
     ready_timeout: float
     data: Data | None
-    packages: tuple[str, ...] = ()
 
     @property
     def programs(self) -> tuple[str, ...]:

@@ -27,8 +27,9 @@ def save(layout: Layout, keys: t.Iterable[Key]) -> None:
             new.append((place, path))
             continue
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        _files.copy_access(source, f"{target}.new")
-        os.rename(f"{target}.new", target)
+        unfinished = os.path.join(os.path.dirname(target), _files.TEMPORARY + os.path.basename(target))
+        _files.copy_access(source, unfinished)
+        os.rename(unfinished, target)
     _files.write_json(f"{layout.undo}/{NEW}", {"files": new})
 
 
@@ -42,7 +43,9 @@ def restore(layout: Layout) -> None:
     """Put everything back as it was. May be called twice."""
     undo = layout.undo
     for place in ("live", "secret"):
-        for path in [name for name in _files.relative_files(f"{undo}/{place}") if not name.endswith(".new")]:
+        for path in _files.relative_files(f"{undo}/{place}"):
+            if os.path.basename(path).startswith(_files.TEMPORARY):
+                continue  # never finished, so nothing was overwritten either
             target = os.path.join(layout.place(place), path)
             _files.copy_access(f"{undo}/{place}/{path}", f"{target}.undo")
             os.rename(f"{target}.undo", target)

@@ -9,8 +9,6 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 
-STYLES = ("kingpin", "go")
-
 
 def render_flags(flags: t.Mapping[str, t.Any], style: str = "kingpin") -> list[str]:
     """Arguments from a map of flags.
