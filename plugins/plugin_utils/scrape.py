@@ -17,9 +17,9 @@ from .addresses import split_address
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
-# Components that expose metrics themselves; whose password opens them.
-COMPONENTS = ("prometheus", "node_exporter")
-SERVERS = ("prometheus",)
+# Components that expose metrics themselves, and those of them that the servers' password opens, not the exporters'.
+COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "postgres_exporter", "blackbox_exporter")
+SERVERS = ("prometheus", "alertmanager")
 
 SERVICE_DEFAULTS: dict[str, t.Any] = {
     "scheme": "http",
@@ -39,6 +39,19 @@ def scrape_jobs(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> 
 
 
 def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> dict[str, t.Any]:
+    return {
+        "name": component,
+        "kind": "server" if component in SERVERS else "exporter",
+        "interval": "",
+        "scheme": "http",
+        "path": "",
+        "auth": {},
+        "targets": component_targets(component, hosts, hostvars),
+    }
+
+
+def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
+    """Where each host of a component's group answers, as file_sd has it; hosts on which it is absent are left out."""
     targets = []
     for host in hosts:
         settings = hostvars[host]
@@ -50,16 +63,7 @@ def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) ->
         if settings.get("monitoring_tls") in ("own", "selfsigned"):
             labels["__scheme__"] = "https"
         targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
-    kind = "server" if component in SERVERS else "exporter"
-    return {
-        "name": component,
-        "kind": kind,
-        "interval": "",
-        "scheme": "http",
-        "path": "",
-        "auth": {},
-        "targets": targets,
-    }
+    return targets
 
 
 def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
