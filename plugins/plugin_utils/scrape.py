@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 import yaml
 from ansible.errors import AnsibleError
@@ -28,6 +29,7 @@ SERVICE_DEFAULTS: dict[str, t.Any] = {
     "interval": "30s",
     "labels": {},
     "auth": {},
+    "objective": None,
 }
 SERVICE_KEYS = {"name", "port", "address", *SERVICE_DEFAULTS}
 
@@ -46,6 +48,7 @@ def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) ->
         "scheme": "http",
         "path": "",
         "auth": {},
+        "objective": None,
         "targets": component_targets(component, hosts, hostvars),
     }
 
@@ -62,8 +65,29 @@ def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars
         labels = {"instance": host}
         if settings.get("monitoring_tls") in ("own", "selfsigned"):
             labels["__scheme__"] = "https"
+        if prefix := route_prefix(settings.get(f"{component}_external_url"), settings.get(f"{component}_flags")):
+            labels["__metrics_path__"] = f"{prefix}/metrics"
         targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
     return targets
+
+
+def members(
+    component: str, option: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, but: str = ""
+) -> list[str]:
+    """host:port of every host that runs a component, but one; C(option) of the role says which port."""
+    found = []
+    for host in groups.get(component, []):
+        settings = hostvars[host]
+        if host != but and settings.get(f"{component}_state", "present") != "absent":
+            _host, port = split_address(str(settings.get(f"{component}_{option}", role_default(component, option))))
+            found.append(join(address_of(host, settings), port))
+    return found
+
+
+def route_prefix(external_url: str | None, flags: t.Mapping[str, t.Any] | None) -> str:
+    """What the paths of a server begin with: its flag, else the path of its external address; no slash behind."""
+    stated = {str(name).lstrip("-"): value for name, value in (flags or {}).items()}.get("web.route-prefix")
+    return str(stated or urlsplit(external_url or "").path).rstrip("/")
 
 
 def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
@@ -78,10 +102,10 @@ def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t
                     "name": service["name"],
                     "kind": "service",
                     "targets": [],
-                    **{key: service[key] for key in ("interval", "scheme", "path", "auth")},
+                    **{key: service[key] for key in ("interval", "scheme", "path", "auth", "objective")},
                 },
             )
-            for key in ("interval", "auth"):
+            for key in ("interval", "auth", "objective"):
                 if job[key] != service[key]:
                     raise AnsibleError(
                         f"monitoring_services of {host}: {service['name']} has another {key} than on an earlier host, "
@@ -125,6 +149,11 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
         raise AnsibleError(f"{where}: the labels of {service['name']} are not a map.")
     if service["auth"] and not {"password"} <= set(service["auth"]) <= {"user", "password"}:
         raise AnsibleError(f"{where}: the auth of {service['name']} needs a password, may have a user, and no more.")
+    if not _is_objective(service["objective"]):
+        raise AnsibleError(
+            f"{where}: {service['name']} has the objective {service['objective']!r}. Use the percentage of requests "
+            "that have to succeed, such as 99.9, or leave it out."
+        )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", service["name"]):
         raise AnsibleError(
             f"{where}: {service['name']!r} cannot be the name of a job. Use letters, digits, _, . and -."
@@ -138,6 +167,10 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
     if not 0 < service["port"] < 65536:
         raise AnsibleError(f"{where}: {service['name']} needs a port from 1 to 65535, not {stated['port']!r}.")
     return service
+
+
+def _is_objective(value: t.Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 100)
 
 
 def refuse_twins(job: dict[str, t.Any]) -> None:
@@ -175,6 +208,16 @@ def role_default(role: str, name: str) -> t.Any:
 def file_sd(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, list[dict[str, t.Any]]]:
     """The content of each job's file of targets, by file name."""
     return {f"{job['name']}.yml": list(job["targets"]) for job in jobs}
+
+
+def alert_targets(jobs: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Where Prometheus sends alerts: the Alertmanagers that it scrapes, with the path that takes alerts."""
+    found = []
+    for target in (target for job in jobs if job["name"] == "alertmanager" for target in job["targets"]):
+        labels = {key: value for key, value in target["labels"].items() if key != "__metrics_path__"}
+        prefix = target["labels"].get("__metrics_path__", "/metrics").removesuffix("/metrics")
+        found.append({**target, "labels": {**labels, "__alerts_path__": f"{prefix}/api/v2/alerts"}})
+    return found
 
 
 def service_passwords(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, str]:
