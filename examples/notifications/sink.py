@@ -37,6 +37,8 @@ class Sink:
         self.messages: deque[dict[str, Any]] = deque(maxlen=LIMIT)
         self.smtp = Controller(self, hostname=host, port=smtp_port, data_size_limit=LARGEST)
         self.http = ThreadingHTTPServer((host, http_port), handler(self))
+        self.url = f"http://{host}:{self.http.server_port}"
+        self.smarthost = f"{host}:{smtp_port}"
 
     def start(self) -> None:
         self.smtp.start()
@@ -51,7 +53,9 @@ class Sink:
         self.messages.append({"at": time.time(), **message})
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        mail = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
+        content = envelope.content or b""
+        data = content.encode() if isinstance(content, str) else content
+        mail = email.message_from_bytes(data, policy=email.policy.default)
         body = mail.get_body(("plain", "html"))
         text = body.get_content() if body else ""
         self.keep(via="mail", to=envelope.rcpt_tos, subject=str(mail["Subject"]), text=text)
