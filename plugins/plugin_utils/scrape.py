@@ -21,6 +21,7 @@ HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 # Components that expose metrics themselves, and those of them that the servers' password opens, not the exporters'.
 COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "postgres_exporter", "blackbox_exporter")
 SERVERS = ("prometheus", "alertmanager")
+PROBES = "probe"  # the job of what the blackbox exporters ask: probes.py
 
 SERVICE_DEFAULTS: dict[str, t.Any] = {
     "scheme": "http",
@@ -124,8 +125,11 @@ def service_target(
     for key, label in (("scheme", "__scheme__"), ("path", "__metrics_path__")):
         if service[key] != job[key]:
             labels[label] = service[key]
-    address = service.get("address") or address_of(host, settings)
-    return {"targets": [join(address, service["port"])], "labels": labels}
+    return {"targets": [service_address(service, host, settings)], "labels": labels}
+
+
+def service_address(service: dict[str, t.Any], host: str, settings: t.Mapping[str, t.Any]) -> str:
+    return join(service.get("address") or address_of(host, settings), service["port"])
 
 
 def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
@@ -140,11 +144,18 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
     if missing:
         raise AnsibleError(f"{where}: {stated!r} lacks {' and '.join(missing)}.")
     service = {**SERVICE_DEFAULTS, **stated}
-    service.update({key: default for key, default in SERVICE_DEFAULTS.items() if service[key] is None})
+    # Null is what was not stated; for health it says that there is none.
+    unstated = [key for key in SERVICE_DEFAULTS if service[key] is None and key != "health"]
+    service.update({key: SERVICE_DEFAULTS[key] for key in unstated})
     if not isinstance(service["name"], str):
         raise AnsibleError(f"{where}: the name {service['name']!r} is not a text.")
     if service["scheme"] not in ("http", "https"):
         raise AnsibleError(f"{where}: {service['name']} has the scheme {service['scheme']!r}. Use http or https.")
+    if service["health"] and not str(service["health"]).startswith("/"):
+        raise AnsibleError(
+            f"{where}: {service['name']} has the health check {service['health']!r}. Write a path that begins with /, "
+            'or "" if it has none.'
+        )
     if not isinstance(service["labels"], dict):
         raise AnsibleError(f"{where}: the labels of {service['name']} are not a map.")
     if service["auth"] and not {"password"} <= set(service["auth"]) <= {"user", "password"}:
@@ -158,7 +169,7 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
         raise AnsibleError(
             f"{where}: {service['name']!r} cannot be the name of a job. Use letters, digits, _, . and -."
         )
-    if service["name"] in COMPONENTS:
+    if service["name"] in (*COMPONENTS, PROBES):
         raise AnsibleError(f"{where}: {service['name']} is the job of a component already. Give it another name.")
     try:
         service["port"] = 0 if isinstance(service["port"], bool) else int(service["port"])

@@ -33,12 +33,13 @@ def test_every_target_is_up(prometheus):
     assert set(prometheus.targets()) == {
         ("prometheus", "opswatch-debian13"),
         ("alertmanager", "opswatch-debian13"),
+        ("blackbox_exporter", "opswatch-debian13"),
         ("node_exporter", "opswatch-debian13"),
         ("node_exporter", "opswatch-debian12"),
     }
 
 
-@pytest.mark.parametrize("port", [9090, 9093, 9100])
+@pytest.mark.parametrize("port", [9090, 9093, 9100, 9115])
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/api/v1/targets", "/api/v2/alerts"])
 def test_nothing_without_the_password(port, path):
     url = f"http://{scenario.address('opswatch-debian13')}:{port}{path}"
@@ -55,7 +56,7 @@ def test_an_exporters_password_does_not_open_a_server(server):
 def test_people_find_things_where_they_look(server):
     assert server.file("/etc/prometheus").linked_to.startswith("/var/lib/opswatch/prometheus/generations/")
     assert "scrape_configs" in server.file("/etc/prometheus/prometheus.yml").content_string
-    for program in ("prometheus", "promtool", "alertmanager", "amtool", "node_exporter"):
+    for program in ("prometheus", "promtool", "alertmanager", "amtool", "node_exporter", "blackbox_exporter"):
         assert "version" in server.check_output(f"{program} --version 2>&1")
     assert server.check_output("promtool check config /etc/prometheus/prometheus.yml")
     assert server.check_output("amtool check-config /etc/alertmanager/alertmanager.yml")
@@ -85,7 +86,7 @@ def test_config_is_only_for_its_program(host):
         assert host.file(f"/etc/{name}").linked_to
 
 
-@pytest.mark.parametrize(("name", "most"), [("prometheus", 1.5), ("alertmanager", 1.5), ("node_exporter", 2.0)])
+@pytest.mark.parametrize(("name", "most"), [("prometheus", 1.5), ("alertmanager", 1.5), ("blackbox_exporter", 1.5), ("node_exporter", 2.0)])
 def test_units_are_hardened(server, name, most):
     report = server.run(f"systemd-analyze security --no-pager {name}.service").stdout
     exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", report).group(1))

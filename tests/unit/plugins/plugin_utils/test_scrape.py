@@ -163,6 +163,7 @@ def test_host_without_services(stated: t.Any) -> None:
         pytest.param(
             [{"name": "node_exporter", "port": 80}], "node_exporter is the job of a component already", id="reserved"
         ),
+        pytest.param([{"name": "probe", "port": 80}], "probe is the job of a component already", id="reserved: probes"),
         pytest.param([{"name": "shop", "port": 0}], "shop needs a port from 1 to 65535, not 0", id="port zero"),
         pytest.param([{"name": "shop", "port": 65536}], "port from 1 to 65535, not 65536", id="port too high"),
         pytest.param([{"name": "shop", "port": "http"}], "port from 1 to 65535, not 'http'", id="port by name"),
