@@ -86,7 +86,9 @@ def test_config_is_only_for_its_program(host):
         assert host.file(f"/etc/{name}").linked_to
 
 
-@pytest.mark.parametrize(("name", "most"), [("prometheus", 1.5), ("alertmanager", 1.5), ("blackbox_exporter", 1.5), ("node_exporter", 2.0)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("prometheus", 1.5), ("alertmanager", 1.5), ("blackbox_exporter", 1.5), ("node_exporter", 2.0)]
+)
 def test_units_are_hardened(server, name, most):
     report = server.run(f"systemd-analyze security --no-pager {name}.service").stdout
     exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", report).group(1))
