@@ -14,6 +14,7 @@ import yaml
 from ansible.errors import AnsibleError
 
 from .addresses import split_address
+from .databases import with_databases
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -63,7 +64,7 @@ def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars
         if settings.get("monitoring_tls") in ("own", "selfsigned"):
             labels["__scheme__"] = "https"
         targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
-    return targets
+    return with_databases(targets, hostvars) if component == "postgres_exporter" else targets
 
 
 def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
