@@ -15,6 +15,7 @@ import yaml
 from ansible.errors import AnsibleError
 
 from .addresses import split_address
+from .databases import with_databases
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -69,7 +70,7 @@ def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars
         if prefix := route_prefix(settings.get(f"{component}_external_url"), settings.get(f"{component}_flags")):
             labels["__metrics_path__"] = f"{prefix}/metrics"
         targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
-    return targets
+    return with_databases(targets, hostvars) if component == "postgres_exporter" else targets
 
 
 def members(
