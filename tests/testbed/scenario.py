@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import docker
 import requests
 import testinfra
-import yaml
 
 from examples.notifications.sink import Sink
 
@@ -71,11 +70,6 @@ def playbook(
     name: str, *arguments: str, variables: dict[str, Any] | None = None, inventories: Sequence[Path] = ()
 ) -> Run:
     return finish(start_playbook(name, *arguments, variables=variables, inventories=inventories))
-
-
-def role_default(role: str, name: str) -> Any:
-    """A role's own default, as a user's variable of that name would replace it."""
-    return yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())[f"{role}_{name}"]
 
 
 def container(name: str) -> Any:
