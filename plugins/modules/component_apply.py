@@ -135,6 +135,10 @@ options:
         description: The readiness path.
         type: str
         default: /-/ready
+      expect:
+        description: Regular expression that the answer has to hold, where a 200 alone does not say it.
+        type: str
+        default: ""
       user:
         description: User of the basic authentication.
         type: str
@@ -303,6 +307,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "ca": {"type": "str", "default": ""},
             "server_name": {"type": "str", "default": ""},
             "progress": {"type": "str", "default": ""},
+            "expect": {"type": "str", "default": ""},
         },
     },
     "ready_timeout": {"type": "int", "default": 600},

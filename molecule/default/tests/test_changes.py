@@ -111,6 +111,7 @@ def test_services_are_scraped(prometheus):
     service = {
         "name": "shop",
         "port": 9100,
+        "address": "127.0.0.1",  # so it is not of this host, where the port is taken
         "interval": "1s",
         "labels": {"tier": "web"},
         "auth": {"user": "monitoring", "password": scenario.secret("monitoring_exporter_password")},

@@ -1,0 +1,257 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Control-node side of M(opswatch.monitoring.preflight): every check, one look at the host, one list of problems."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible import constants as C
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
+from ansible_collections.opswatch.monitoring.plugins.module_utils._release import architecture
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_artifacts as artifacts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem, report
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
+
+RELEASE_INFO = "opswatch.monitoring.release_info"
+Variables = dict[str, t.Any]
+
+
+class ActionModule(ActionBase):
+    """One remote call for a host that has its releases, two where one is missing that the host fetches itself."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Variables:
+        super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
+        variables = task_vars or {}
+        self.host = str(variables["inventory_hostname"])
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        self.reachable = True
+        self._check_names(variables)
+        if variables["ansible_play_hosts_all"][0] == self.host:
+            self._check_inventory(variables)
+        mine = [name for name in role_facts.components() if name in variables["group_names"]]
+        if mine:
+            settings = self._settings(mine, variables)
+            self._check_settings(mine, settings, variables)
+            self._check_host(mine, settings, variables)
+        return self._result()
+
+    def _result(self) -> Variables:
+        result: Variables = {"changed": False}
+        if self.warnings:
+            result["warnings"] = self.warnings
+        if self.problems:
+            result["failed" if self.reachable else "unreachable"] = True
+            result["msg"] = report(self.host, self.problems, everywhere=bool(self._task.any_errors_fatal))
+        return result
+
+    def _check_names(self, variables: Variables) -> None:
+        problems, warnings = names.variable_findings(variables, role_facts.known_variables())
+        self.problems += problems + names.log_agent_problems(variables["group_names"])
+        self.warnings += warnings
+
+    # --- the inventory as a whole ---
+
+    def _check_inventory(self, variables: Variables) -> None:
+        """What no single host is to blame for. The first host of the play reports it."""
+        groups = variables["groups"]
+        self.problems += names.group_problems(groups, role_facts.GROUPS)
+        if not any(groups.get(name) for name in role_facts.components()):
+            self.warnings.append(
+                "No group of the inventory is called like a component and has hosts, so there is nothing to do. "
+                f"Components: {', '.join(role_facts.components())}"
+            )
+        if groups.get("prometheus"):
+            self._check_jobs(groups, variables)
+
+    def _check_jobs(self, groups: t.Mapping[str, t.Sequence[str]], variables: Variables) -> None:
+        """Scrape jobs come from every host of the inventory, in this play or not."""
+        options = role_facts.options(role_facts.SHARED)[values.SERVICES]["options"]
+        settings = {host: self._seen_by_others(host, variables["hostvars"][host]) for host in groups["all"]}
+        for host in groups["all"]:
+            if host not in variables["ansible_play_hosts_all"]:
+                self.problems += values.services_problems(host, settings[host].get(values.SERVICES), options)
+                for component in role_facts.components():
+                    if host in groups.get(component, []):
+                        self.problems += values.target_problems(component, host, settings[host])
+        self.problems += values.jobs_problems(settings)
+
+    def _seen_by_others(self, host: str, hostvars: t.Mapping[str, t.Any]) -> Variables:
+        """The variables by which other hosts find this one."""
+        settings = {}
+        wanted = [values.SERVICES, "monitoring_address", "monitoring_tls", "ansible_host"]
+        wanted += [f"{name}_{option}" for name in role_facts.components() for option in ("state", "listen_address")]
+        for name in wanted:
+            if name in hostvars:
+                try:
+                    settings[name] = hostvars[name]
+                except AnsibleError as error:
+                    self.problems.append(values.unresolved(f"{name} of {host}", error))
+        return settings
+
+    # --- the variables of this host ---
+
+    def _settings(self, mine: list[str], variables: Variables) -> Variables:
+        """What the roles of this host will see: the variables that are in their specs, with the roles' defaults."""
+        roles = [role_facts.SHARED, *mine]
+        # Lookups that keep secrets write none in check mode, and the preflight never writes.
+        below = self._stated(roles, "defaults") | self._stated(roles, "vars")
+        seen = {**below, **variables, "ansible_check_mode": True}
+        templar = self._templar.copy_with_new_env(available_variables=seen)
+        settings = {}
+        wanted = [name for role in roles for name in role_facts.options(role)]
+        for name in (*wanted, *role_facts.WITHOUT_SPEC, "ansible_host"):
+            if name in seen:
+                try:
+                    settings[name] = templar.template(seen[name])
+                except AnsibleError as error:
+                    self.problems.append(values.unresolved(name, error))
+        return settings
+
+    def _stated(self, roles: list[str], kind: str) -> Variables:
+        stated: Variables = {}
+        for role in roles:
+            path = role_facts.role_path(role, kind, "main.yml")
+            stated |= self._loader.load_from_file(path, cache="none", unsafe=True, trusted_as_template=True) or {}
+        return stated
+
+    def _check_settings(self, mine: list[str], settings: Variables, variables: Variables) -> None:
+        wanted: list[values.Listener] = []
+        for role in (role_facts.SHARED, *mine):
+            options = role_facts.options(role)
+            given = {name: value for name, value in settings.items() if name in options and name in variables}
+            self.problems += values.spec_problems(role, options, given)
+        services = role_facts.options(role_facts.SHARED)[values.SERVICES]["options"]
+        self.problems += values.services_problems(self.host, settings.get(values.SERVICES), services)
+        for component in _present(mine, settings):
+            self.problems += values.version_problems(component, str(settings.get(f"{component}_version", "")))
+            found, problems = values.listeners(component, settings)
+            wanted += found
+            self.problems += problems
+            self._check_files(component, settings)
+        wanted += values.service_listeners(self.host, settings)
+        self.problems += values.port_problems(wanted)
+        self.problems += values.tls_problems(settings)
+        if settings.get("monitoring_secrets_dir"):
+            self.problems += values.secrets_problems(str(settings["monitoring_secrets_dir"]))
+        self.problems += artifacts.lock_problems(artifacts.locks(*_mirror_and_lock(settings)))
+
+    def _check_files(self, component: str, settings: Variables) -> None:
+        """Files on the control node that the role will copy, looked for where it will look."""
+
+        def find(path: str) -> str:
+            return str(self._loader.path_dwim_relative_stack([role_facts.role_path(component)], "files", path))
+
+        for name, option in role_facts.options(component).items():
+            paths = settings.get(name)
+            if name.endswith("_files") and option.get("elements") == "path" and isinstance(paths, list):
+                self.problems += values.file_problems(name, [str(path) for path in paths], find)
+
+    # --- the host itself ---
+
+    def _check_host(self, mine: list[str], settings: Variables, variables: Variables) -> None:
+        wanted = [
+            host_look.Wanted(
+                component,
+                str(settings.get(f"{component}_version", "")),
+                role_facts.packages(component),
+                boolean(settings.get(f"{component}_adopt", False), strict=False),
+            )
+            for component in _present(mine, settings)
+        ]
+        before = time.time()
+        look = self._look(host_look.script(wanted, self._pythons(variables)))
+        if look is None:
+            return
+        skew = host_look.skew_warning(look, before, time.time())
+        if skew:
+            self.warnings.append(f"{self.host}: {skew}")
+        self.problems += host_look.host_problems(look, mine, wanted)
+        missing = [one for one in wanted if one.name not in look.releases and values.is_version(one.version)]
+        sizes = self._check_artifacts(missing, look, settings, variables) if missing else {}
+        if wanted:
+            self.problems += host_look.space_problems(look, sizes)
+        if not missing:
+            warning = artifacts.folder_warning(_mirror_and_lock(settings)[0])
+            self.warnings += [warning] if warning else []
+
+    def _look(self, script: str) -> host_look.Look | None:
+        try:
+            answer = self._low_level_execute_command(script)
+        except AnsibleConnectionFailure as error:
+            self.reachable = False
+            remedy = f"bring it up, correct its address, or leave it out with --limit '!{self.host}'"
+            self.problems.append(Problem("the host cannot be reached", str(error), remedy))
+            return None
+        except AnsibleError as error:  # a wrong password for sudo, for example
+            answer = {"stdout": "", "stderr": str(error), "rc": 1}
+        look = host_look.read(answer["stdout"])
+        if not look.complete:
+            seen = (answer["stderr"] or answer["stdout"]).strip() or f"exit code {answer['rc']}"
+            remedy = f"see that Ansible may become root there: ansible {self.host} -m raw -a id --become"
+            self.problems.append(Problem("the host did not let itself be looked at", seen, remedy))
+            return None
+        return look
+
+    def _pythons(self, variables: Variables) -> list[str]:
+        """The interpreters that Ansible would try, in its order."""
+        stated = C.config.get_config_value("INTERPRETER_PYTHON", variables=variables)
+        python = str(self._templar.template(stated))
+        if not python.startswith("auto"):
+            return [python]
+        return list(C.config.get_config_value("INTERPRETER_PYTHON_FALLBACK", variables=variables))
+
+    def _check_artifacts(
+        self, missing: list[host_look.Wanted], look: host_look.Look, settings: Variables, variables: Variables
+    ) -> dict[str, int]:
+        """Whether releases that are not there can be had; returns the size of each archive, 0 where unknown."""
+        sizes = {one.name: 0 for one in missing}
+        mirror, lock = _mirror_and_lock(settings)
+        try:
+            arch = architecture(look.machine)
+            wished = [
+                artifacts.artifact(one.name, role_facts.release(one.name), one.version, arch, mirror, lock)
+                for one in missing
+            ]
+        except (ComponentError, AnsibleError):  # reported already: the architecture, or a lock
+            return sizes
+        folder = mirror_folder(mirror)
+        if folder:
+            sizes, problems = artifacts.pushed(folder, wished)
+            self.problems += problems
+            return sizes
+        questions = [one.question() for one in wished]
+        try:
+            answer = self._execute_module(RELEASE_INFO, {"releases": questions}, task_vars=variables)
+        except AnsibleError as error:
+            answer = {"msg": str(error)}
+        if "releases" not in answer:
+            remedy = "see what the host says with -vvv"
+            seen = str(answer.get("msg", "no answer"))
+            self.problems.append(Problem("it could not be asked whether the host reaches its releases", seen, remedy))
+            return sizes
+        sizes, problems = artifacts.fetched(wished, answer["releases"])
+        self.problems += problems
+        return sizes
+
+
+def _present(mine: list[str], settings: Variables) -> list[str]:
+    return [name for name in mine if settings.get(f"{name}_state") != "absent"]
+
+
+def _mirror_and_lock(settings: Variables) -> tuple[str, str]:
+    return str(settings.get("monitoring_mirror") or ""), str(settings.get("monitoring_releases_lock") or "")

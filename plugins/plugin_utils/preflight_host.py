@@ -1,0 +1,226 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""One look at a host before anything is changed there: a POSIX script that only reads, and what its answer means."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from ..module_utils._errors import ComponentError
+from ..module_utils._layout import GENERATIONS_HOME, RELEASES_HOME, Layout
+from ..module_utils._release import MARK, architecture
+from .preflight_report import Problem
+
+SYSTEMD = 250
+PYTHON = (3, 9)
+SKEW = 60  # seconds that a clock may be off
+MIB = 1 << 20
+SMALL = 16 * MIB  # units, links and a generation of configuration
+UNKNOWN_ARCHIVE = 64 * MIB  # where nobody could say how large it is
+UNPACKED = 4  # an archive and what is in it, side by side, measured in archives
+
+# Everything that a component writes is below one of these.
+FOLDERS = (RELEASES_HOME, GENERATIONS_HOME, "/etc/systemd/system", "/usr/local/bin")
+# These folders, and those that they are in: where a file system may be mounted.
+ABOVE = sorted({str(place) for path in FOLDERS for place in (PurePosixPath(path), *PurePosixPath(path).parents)})
+
+
+class Wanted(t.NamedTuple):
+    """A component that the host is to run."""
+
+    name: str
+    version: str
+    packages: t.Sequence[str] = ()
+    adopt: bool = False
+
+
+@dataclass
+class Look:
+    """What was seen."""
+
+    uid: int = -1
+    machine: str = ""
+    clock: int = 0
+    booted: bool = False  # by systemd
+    systemd: int = 0
+    python: tuple[str, str] = ("", "")  # (which one, what it says of its version)
+    releases: set[str] = field(default_factory=set)  # components whose wanted version is unpacked
+    packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
+    space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
+    mounts: dict[str, list[str]] = field(default_factory=dict)  # options, by mount point
+    complete: bool = False
+
+
+_SCRIPT = r"""
+echo "uid $(id -u)"
+echo "machine $(uname -m)"
+echo "clock $(date +%s)"
+[ -d /run/systemd/system ] && echo "booted yes"
+systemctl --version 2>/dev/null | sed -n '1s/^systemd /systemd /p'
+set --
+for folder in @FOLDERS@; do
+    while [ ! -e "$folder" ]; do folder=${folder%/*}; folder=${folder:-/}; done
+    set -- "$@" "$folder"
+done
+df -Pk "$@" 2>/dev/null | sed -n '2,$s/^/space /p'
+while read -r device point type options rest; do
+    case $point in @ABOVE@) echo "mount $point $options" ;; esac
+done < /proc/mounts
+runs() { [ "$(systemctl is-enabled "$1" 2>/dev/null)" = enabled ] || systemctl is-active -q "$1" 2>/dev/null; }
+packaged() { [ -e "/usr/lib/systemd/system/$1" ] || [ -e "/lib/systemd/system/$1" ]; }
+python=
+"""
+
+
+def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str]) -> str:
+    """Starts no Python and writes nothing, so that it costs one cheap call wherever a shell is."""
+    parts = [_SCRIPT.replace("@FOLDERS@", " ".join(FOLDERS)).replace("@ABOVE@", "|".join(ABOVE)).strip()]
+    for python in pythons:
+        words = shlex.split(python)
+        command, first = shlex.join(words), shlex.quote(words[0])
+        parts.append(
+            f'[ "$python" ] || {{ command -v {first} >/dev/null 2>&1 && python=yes '
+            f'&& echo {shlex.quote("python " + command)} "$({command} -V 2>&1)"; }}'
+        )
+    for one in wanted:
+        layout = Layout(one.name)
+        mark = shlex.quote(os.path.join(layout.release(one.version), MARK))
+        parts.append(f"[ -e {mark} ] && echo release {one.name}")
+        # A package's unit of our own name is out of force once ours is in place.
+        own = f"packaged {layout.unit_name} && echo package {one.name} {layout.unit_name}"
+        parts.append(f"[ -e {layout.current} ] || {{ {own}; }}")
+        parts += [f"packaged {unit} && runs {unit} && echo package {one.name} {unit}" for unit in one.packages]
+    return "\n".join([*parts, "echo complete"])
+
+
+def read(answer: str) -> Look:
+    """What the script said. Lines of others, such as a login's greeting, are left out."""
+    look = Look()
+    space = []
+    for line in answer.splitlines():
+        key, _blank, rest = line.strip().partition(" ")
+        words = rest.split()
+        if key in ("uid", "clock") and rest.isdecimal():
+            setattr(look, key, int(rest))
+        elif key == "machine":
+            look.machine = rest
+        elif key == "booted":
+            look.booted = True
+        elif key == "systemd" and words and words[0].isdecimal():
+            look.systemd = int(words[0])
+        elif key == "python" and words:
+            look.python = _python(rest)
+        elif key == "release":
+            look.releases.add(rest)
+        elif key == "package" and len(words) == 2:
+            look.packages.setdefault(words[0], []).append(words[1])
+        elif key == "mount" and len(words) == 2:
+            look.mounts[words[0]] = words[1].split(",")  # the last one lies over the others
+        elif key == "space":
+            space.append(_space(rest))
+        elif key == "complete":
+            look.complete = True
+    if len(space) == len(FOLDERS):
+        look.space = {folder: seen for folder, seen in zip(FOLDERS, space, strict=True) if seen}
+    return look
+
+
+def _python(text: str) -> tuple[str, str]:
+    name, _word, said = text.partition(" Python ")
+    return (name, said.strip()) if said else (text, "")
+
+
+def _space(text: str) -> tuple[str, int] | None:
+    """A line of POSIX df: device, size, used, free, percent, mount point."""
+    found = re.fullmatch(r".*?\s\d+\s+-?\d+\s+(-?\d+)\s+\S+\s+(/.*)", text)
+    return (found[2], int(found[1]) * 1024) if found else None
+
+
+def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wanted]) -> list[Problem]:
+    """What is wrong with the host itself. C(components): all that are changed there, the absent ones too."""
+    problems = []
+    if look.uid != 0:
+        remedy = "let the play become root (become: true), or connect as root"
+        problems.append(Problem(_names(components) + " can only be changed by root", f"uid {look.uid}", remedy))
+    problems += _system_problems(look)
+    try:
+        architecture(look.machine)
+    except ComponentError as error:
+        problems.append(Problem(error.what, error.seen, error.remedy))
+    for point in sorted({point for point, _free in look.space.values() if "ro" in look.mounts.get(point, [])}):
+        folders = ", ".join(folder for folder, (mounted, _free) in look.space.items() if mounted == point)
+        remedy = f"see why it is (dmesg, /etc/fstab), then: mount -o remount,rw {point}"
+        problems.append(Problem(f"{folders} cannot be written", f"the file system {point} is read-only", remedy))
+    for one in wanted:
+        if look.packages.get(one.name) and not one.adopt:
+            what = f"a package of the operating system already runs {one.name} here"
+            remedy = f"remove that package, or set {one.name}_adopt: true to stop its unit and take over"
+            seen = f"unit {', '.join(look.packages[one.name])}"
+            problems.append(Problem(what, seen, f"{remedy} (its data is not touched)"))
+    return problems
+
+
+def _system_problems(look: Look) -> list[Problem]:
+    problems = []
+    if not look.booted:
+        remedy = "use a host, a virtual machine or a container that was booted by systemd"
+        problems.append(Problem("systemd does not run here", "no folder /run/systemd/system", remedy))
+    if 0 < look.systemd < SYSTEMD:
+        remedy = "use a newer release of the operating system, such as Debian 12, Ubuntu 24.04 or RHEL 9"
+        problems.append(Problem(f"systemd {SYSTEMD} or later is needed", f"systemd {look.systemd}", remedy))
+    name, version = look.python
+    needed = "Python " + ".".join(map(str, PYTHON)) + " or later is needed"
+    remedy = "install python3, or set ansible_python_interpreter to a newer one"
+    if not name:
+        problems.append(Problem(needed, "none was found", remedy))
+    elif not version:
+        problems.append(Problem(needed, f"{name} does not tell its version", remedy))
+    elif tuple(map(int, re.findall(r"\d+", version)[:2])) < PYTHON:
+        problems.append(Problem(needed, f"{name} is {version}", remedy))
+    return problems
+
+
+def space_problems(look: Look, archives: t.Mapping[str, int]) -> list[Problem]:
+    """File systems that are too full. C(archives): bytes of each release that has to be unpacked; 0 where unknown."""
+    needed: dict[str, int] = dict.fromkeys((point for point, _free in look.space.values()), SMALL)
+    why = "units and configuration"
+    if archives and RELEASES_HOME in look.space:
+        needed[look.space[RELEASES_HOME][0]] += sum(UNPACKED * (size or UNKNOWN_ARCHIVE) for size in archives.values())
+    problems = []
+    for point, need in needed.items():
+        free = next(free for mounted, free in look.space.values() if mounted == point)
+        if free < need:
+            what = f"no space on {point} for {', '.join(archives) if need > SMALL else why}"
+            seen = f"{_mib(need)} needed, {free // MIB} MiB free"
+            problems.append(Problem(what, seen, "free some space, or add some"))
+    return problems
+
+
+def skew_warning(look: Look, before: float, after: float) -> str:
+    """C(before), C(after): the control node's clock around the look."""
+    if not look.clock:
+        return ""
+    # The host says whole seconds only, and it said them at some moment between the two.
+    off = max(look.clock - after, 0) or min(look.clock + 1 - before, 0)
+    if abs(off) <= SKEW:
+        return ""
+    way = "ahead of" if off > 0 else "behind"
+    return (
+        f"Its clock is {abs(off):.0f} s {way} that of the control node. Samples get wrong times, and certificates may "
+        "not be valid yet. What to do: let it keep time by NTP (timedatectl set-ntp true)."
+    )
+
+
+def _names(components: t.Sequence[str]) -> str:
+    *others, last = components
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _mib(size: int) -> str:
+    return f"{-(-size // MIB)} MiB"

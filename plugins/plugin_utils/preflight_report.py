@@ -1,0 +1,40 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""What the preflight finds: problems, which stop the run, and how those of a host read together."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..module_utils._errors import sentence
+
+REMEDY = "What to do: "
+
+
+class Problem(t.NamedTuple):
+    """What is wrong, what was seen, and what to do about it, as every error of the collection has it."""
+
+    what: str
+    seen: str = ""
+    remedy: str = ""
+
+
+def from_error(error: Exception | str) -> Problem:
+    """The problem that an error of the collection tells of; its own remedy stays one."""
+    what, _mark, remedy = str(error).partition(REMEDY)
+    return Problem(what.strip().rstrip("."), "", remedy.strip().rstrip("."))
+
+
+def report(host: str, problems: t.Sequence[Problem], everywhere: bool = False) -> str:
+    """One text, a number before each problem, what to do on a line of its own. C(everywhere): no host goes on."""
+    problems = list(dict.fromkeys(problems))
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    where = "on any host" if everywhere else "here"
+    lines = [f"Preflight found {count} on {host}. Nothing was changed {where}."]
+    for number, problem in enumerate(problems, 1):
+        first, *rest = sentence(problem.what, problem.seen, "").splitlines()
+        if problem.remedy:
+            rest.append(REMEDY + problem.remedy)
+        lines += [f"{number}. {first}", *(f"   {line}" for line in rest)]
+    return "\n".join(lines)

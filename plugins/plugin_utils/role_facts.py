@@ -1,0 +1,83 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""What the roles of this collection state of themselves, read from where they state it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import typing as t
+
+import yaml
+from ansible.errors import AnsibleError
+
+from .component_spec import ARGUMENT_SPEC
+
+SHARED = "monitoring"  # the role that all components depend on
+ROLES = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles"))
+
+# The names of groups that the collection gives a meaning, with or without a role of that name yet.
+GROUPS = (
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "loki",
+    "promtail",
+    "alloy",
+    "cadvisor",
+    "node_exporter",
+    "postgres_exporter",
+    "blackbox_exporter",
+)
+
+# Variables of the shared role that have no default, and so are in no spec.
+WITHOUT_SPEC = ("monitoring_address",)
+
+
+@functools.cache
+def components() -> tuple[str, ...]:
+    """Components that have a role, in the order of the groups."""
+    return tuple(name for name in GROUPS if os.path.isdir(role_path(name)))
+
+
+def role_path(role: str, *parts: str) -> str:
+    return os.path.join(ROLES, role, *parts)
+
+
+@functools.cache
+def options(role: str) -> dict[str, t.Any]:
+    """The typed variables of a role, from its argument specs."""
+    return dict(_read(role, "meta", "argument_specs.yml")["argument_specs"]["main"].get("options") or {})
+
+
+@functools.cache
+def known_variables() -> dict[str, str]:
+    """Every variable that a user may set, and its role."""
+    known = {name: role for role in (SHARED, *components()) for name in options(role)}
+    return known | dict.fromkeys(WITHOUT_SPEC, SHARED)
+
+
+def release(component: str) -> dict[str, t.Any]:
+    """Where the releases of a component come from, with the defaults of C(release)."""
+    stated = _fact(component, "release")
+    if stated is None:
+        raise AnsibleError(f"The role {component} states no __{component}_release in its vars/main.yml.")
+    defaults = {name: option.get("default") for name, option in ARGUMENT_SPEC["release"]["options"].items()}
+    return {**defaults, **stated}
+
+
+def packages(component: str) -> list[str]:
+    """Units that packages of the operating system use for the same program."""
+    return list(_fact(component, "packages") or [])
+
+
+def _fact(component: str, name: str) -> t.Any:
+    return _read(component, "vars", "main.yml").get(f"__{component}_{name}")
+
+
+@functools.cache
+def _read(role: str, *parts: str) -> dict[str, t.Any]:
+    with open(role_path(role, *parts), "rb") as handle:
+        loaded = yaml.load(handle, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # plain data, as in safe_load
+    return loaded or {}

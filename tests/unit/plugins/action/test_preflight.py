@@ -1,0 +1,386 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action on the control node, with Ansible's own classes around it and a connection that counts remote calls."""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.play import Play
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.action import ActionBase
+from ansible.plugins.connection.local import Connection as LocalConnection
+from ansible.plugins.loader import action_loader
+from ansible.template import Templar, trust_as_template
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_host import FOLDERS
+
+VERSION = {name: role_facts._read(name, "defaults", "main.yml")[f"{name}_version"] for name in role_facts.components()}
+READY = ["prometheus", "node_exporter"]
+
+
+def answer(releases: t.Iterable[str] = READY, **changes: str) -> str:
+    """What the script says on a host that fits."""
+    said = {
+        "uid": "0",
+        "machine": "x86_64",
+        "booted": "yes",
+        "systemd": "257 (257.7)",
+        "python": "/usr/bin/python3 Python 3.13.5",
+        "mount": "/ rw",
+        **changes,
+    }
+    free = said.pop("free", "90000000")
+    lines = [f"{key} {value}" for key, value in said.items()]
+    lines += [f"release {name}" for name in releases]
+    lines += [f"space overlay 99999999 0 {free} 1% /" for _folder in FOLDERS]
+    return "\n".join([*lines, "complete", ""])
+
+
+class Connection(LocalConnection):
+    """Says what it is told to, and counts."""
+
+    _load_name = "ansible.builtin.local"
+
+    def __init__(self, said: str | Exception, info: t.Sequence[dict[str, t.Any]] | None) -> None:
+        super().__init__(PlayContext())
+        self.said = said
+        self.info = info
+        self.looks: list[str] = []
+        self.modules = 0
+
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        if in_data is None:
+            self.looks.append(cmd)
+            if isinstance(self.said, Exception):
+                raise self.said
+            return (0, self.said.encode(), b"") if "complete" in self.said else (1, b"", self.said.encode())
+        self.modules += 1
+        assert self.info is not None, "a module was not expected"
+        return 0, json.dumps({"changed": False, "releases": self.info}).encode(), b""
+
+
+class Controller:
+    """Runs the action for a host of an inventory, as ansible-playbook would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.groups: dict[str, list[str]] = {"all": ["app1"], "prometheus": ["app1"], "node_exporter": ["app1"]}
+        self.hosts: dict[str, dict[str, t.Any]] = {}
+        self.play_hosts = ["app1"]
+        self.any_errors_fatal = True
+        self.connection: Connection
+
+    def run(
+        self, said: str | Exception = "", info: t.Any = None, host: str = "app1", **given: t.Any
+    ) -> dict[str, t.Any]:
+        variables: dict[str, t.Any] = {
+            "ansible_python_interpreter": sys.executable,
+            "ansible_pipelining": True,
+            "ansible_remote_tmp": str(self.folder / "remote"),
+            "inventory_hostname": host,
+            "inventory_dir": str(self.folder),
+            "playbook_dir": str(self.folder),
+            "group_names": [group for group, hosts in self.groups.items() if host in hosts and group != "all"],
+            "groups": self.groups,
+            "hostvars": {name: self.hosts.get(name, {}) for name in self.groups["all"]},
+            "ansible_play_hosts_all": self.play_hosts,
+            **self.hosts.get(host, {}),
+            **given,
+        }
+        variables["hostvars"][host] = {**variables}
+        loader = DataLoader()
+        loader.set_basedir(str(self.folder))
+        play = {
+            "hosts": "all",
+            "any_errors_fatal": self.any_errors_fatal,
+            "tasks": [{"opswatch.monitoring.preflight": None}],
+        }
+        (block,) = Play.load(play, loader=loader).tasks
+        (task,) = block.block
+        templar = Templar(loader=loader, variables=variables)
+        task.post_validate(templar=templar._engine)
+        self.connection = Connection(said or answer(), info)
+        self.connection.set_options(var_options=variables)
+        self.connection._shell.set_options(var_options=variables)
+        action = action_loader.get(
+            "opswatch.monitoring.preflight",
+            task=task,
+            connection=self.connection,
+            play_context=PlayContext(),
+            loader=loader,
+            templar=templar,
+            shared_loader_obj=None,
+        )
+        try:
+            return dict(action.run(task_vars=variables))
+        finally:
+            action.cleanup()
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Controller:
+    return Controller(tmp_path)
+
+
+def problems(result: dict[str, t.Any]) -> list[str]:
+    """The first line of each problem."""
+    if "msg" not in result:
+        return []
+    assert result["msg"].startswith("Preflight found ")
+    return [line.split(". ", 1)[1] for line in result["msg"].splitlines()[1:] if line[0] != " "]
+
+
+# --- remote calls ---
+
+
+def test_one_call_when_all_is_well(controller: Controller) -> None:
+    assert controller.run() == {"changed": False}
+    assert (len(controller.connection.looks), controller.connection.modules) == (1, 0)
+
+
+def test_host_without_a_component_is_not_asked(controller: Controller) -> None:
+    controller.groups = {"all": ["app1", "app2"], "prometheus": ["app1"]}
+    assert controller.run(host="app2") == {"changed": False}
+    assert controller.connection.looks == []
+
+
+@pytest.mark.parametrize("mirror", ["http://mirror.example.com", ""])
+def test_two_calls_when_a_release_has_to_be_fetched(controller: Controller, mirror: str) -> None:
+    info = [{"name": "prometheus", "size": 1 << 20, "problems": []}]
+    assert controller.run(answer(["node_exporter"]), info, monitoring_mirror=mirror) == {"changed": False}
+    assert (len(controller.connection.looks), controller.connection.modules) == (1, 1)
+
+
+def test_one_call_when_the_mirror_is_a_folder(controller: Controller) -> None:
+    result = controller.run(answer(["prometheus"]), monitoring_mirror=str(controller.folder))
+    (problem,) = problems(result)
+    assert f"node_exporter {VERSION['node_exporter']}: The mirror lacks {controller.folder}/prometheus/" in problem
+    assert (len(controller.connection.looks), controller.connection.modules) == (1, 0)
+
+
+def test_release_that_is_there_is_not_asked_for(controller: Controller) -> None:
+    assert controller.run(monitoring_mirror="http://127.0.0.1:9") == {"changed": False}
+
+
+def test_absent_component_needs_nothing(controller: Controller) -> None:
+    given = {
+        "prometheus_state": "absent",
+        "node_exporter_state": "absent",
+        "node_exporter_listen_address": "0.0.0.0:9090",
+    }
+    assert controller.run(answer([], free="0"), **given) == {"changed": False}
+    assert "release" not in controller.connection.looks[0].replace("releases", "")
+
+
+# --- what the host says ---
+
+
+def test_release_that_cannot_be_fetched(controller: Controller) -> None:
+    found = {"what": "http://x could not be fetched", "seen": "refused", "remedy": "open the way"}
+    info = [{"name": "prometheus", "size": 0, "problems": [found]}]
+    result = controller.run(answer(["node_exporter"], free="1000"), info)
+    assert result["failed"] is True
+    first, second = problems(result)
+    assert first == f"prometheus {VERSION['prometheus']}: http://x could not be fetched: refused"
+    assert second == "no space on / for prometheus: 272 MiB needed, 0 MiB free"
+
+
+def test_all_that_is_wrong_with_a_host(controller: Controller) -> None:
+    said = answer(uid="1000", machine="s390x", systemd="249", python="python3 Python 3.8.1", mount="/ ro", free="0")
+    result = controller.run(said)
+    assert len(problems(result)) == 6
+    assert "prometheus and node_exporter can only be changed by root" in result["msg"]
+
+
+def test_unreachable_host_tells_its_other_problems_too(controller: Controller) -> None:
+    result = controller.run(AnsibleConnectionFailure("no route"), prometheus_generations="many")
+    assert result["unreachable"] is True
+    assert "failed" not in result
+    first, second = problems(result)
+    assert "prometheus_generations" in first
+    assert second == "the host cannot be reached: no route"
+    assert "--limit '!app1'" in result["msg"]
+
+
+@pytest.mark.parametrize("said", ["Sorry, a password is required", AnsibleError("Sorry, a password is required")])
+def test_host_where_sudo_wants_a_password(controller: Controller, said: str | Exception) -> None:
+    result = controller.run(said)
+    assert result["failed"] is True
+    (problem,) = problems(result)
+    assert problem == "the host did not let itself be looked at: Sorry, a password is required"
+    assert "ansible app1 -m raw -a id --become" in result["msg"]
+
+
+def test_host_that_cannot_be_asked_for_its_releases(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_arguments: t.Any, **_options: t.Any) -> t.NoReturn:
+        raise AnsibleConnectionFailure("lost")
+
+    monkeypatch.setattr(ActionBase, "_execute_module", lost)
+    (problem,) = problems(controller.run(answer([])))
+    assert problem == "it could not be asked whether the host reaches its releases: lost"
+
+
+@pytest.mark.parametrize(("everywhere", "where"), [(True, "on any host"), (False, "here")])
+def test_what_was_not_changed(controller: Controller, everywhere: bool, where: str) -> None:
+    """Only where one host's problem stops all of them it may speak for the others."""
+    controller.any_errors_fatal = everywhere
+    result = controller.run(prometheus_generations="many")
+    assert result["msg"].splitlines()[0] == f"Preflight found 1 problem on app1. Nothing was changed {where}."
+
+
+def test_clock_that_is_off_is_a_warning(controller: Controller) -> None:
+    result = controller.run(answer(clock="1000"))
+    assert "failed" not in result
+    (warning,) = result["warnings"]
+    assert warning.startswith("app1: Its clock is ")
+
+
+@pytest.mark.parametrize(
+    ("interpreter", "asked"),
+    [
+        ("/opt/python", ["/opt/python"]),
+        ("{{ mine }}", ["/mine/python"]),
+        ("auto_silent", ["python3.13", "/usr/bin/python3"]),
+    ],
+)
+def test_python_that_ansible_would_use(controller: Controller, interpreter: str, asked: list[str]) -> None:
+    controller.run(ansible_python_interpreter=trust_as_template(interpreter), mine="/mine/python")
+    for python in asked:
+        assert f"{python} -V" in controller.connection.looks[0]
+
+
+# --- variables ---
+
+
+def test_every_problem_in_one_list(controller: Controller) -> None:
+    result = controller.run(
+        answer(["node_exporter"]),
+        prometheus_versoin="3",
+        prometheus_version="latest",
+        prometheus_state="running",
+        prometheus_rule_files=["/no/rules.yml", "rules.yml"],
+        prometheus_external_labels=trust_as_template("{{ nope }}"),
+        node_exporter_listen_address="127.0.0.1:9090",
+        monitoring_services=[{"name": "shop", "port": 9090}, {"name": "shop"}],
+        monitoring_tls="own",
+        monitoring_secrets_dir="/dev/null/secrets",
+    )
+    found = problems(result)
+    wanted = [
+        "prometheus_versoin is not known: did you mean prometheus_version?",
+        "prometheus_external_labels cannot be resolved: 'nope' is undefined",
+        "prometheus_state must be one of",
+        "monitoring_services of app1, entry 2 (shop): missing required arguments: port",
+        "prometheus_version is not a version: 'latest'",
+        "names a file that is not there: /no/rules.yml",
+        "names a file that is not there: rules.yml",
+        "wanted twice on this host: prometheus_listen_address 0.0.0.0:9090 and node_exporter_listen_address 127.0.0.1",
+        "wanted twice on this host: prometheus_listen_address 0.0.0.0:9090 and monitoring_services (shop)",
+        "wanted twice on this host: node_exporter_listen_address 127.0.0.1:9090 and monitoring_services (shop)",
+        "monitoring_tls_cert is not set",
+        "monitoring_tls_key is not set",
+        "prometheus_rule_files has several files of one name: rules.yml",
+        "monitoring_secrets_dir is no folder: /dev/null",
+    ]
+    for words in wanted:
+        assert [words in problem for problem in found].count(True) == 1, (words, found)
+    assert len(found) == len(wanted), found
+    assert result["msg"].count("What to do: ") == len(wanted)
+    assert not (controller.folder / "secrets").exists()
+
+
+def test_variable_may_use_defaults_of_the_roles(controller: Controller) -> None:
+    flags = {"web.listen-address": trust_as_template("{{ prometheus_listen_address }}")}
+    assert controller.run(prometheus_flags=flags) == {"changed": False}
+    version = trust_as_template("{{ '1.2.3' if prometheus_agent else prometheus_generations ~ '.9' }}")
+    controller.run(answer(READY), prometheus_version=version)
+    assert "prometheus/releases/3.9/" in controller.connection.looks[0]
+
+
+def test_nothing_is_written(controller: Controller) -> None:
+    """Not even the password that a variable asks for."""
+    lookup = "{{ {'a': lookup('opswatch.monitoring.secret', 'mine', dir=inventory_dir ~ '/secrets')} }}"
+    controller.run(prometheus_external_labels=trust_as_template(lookup))
+    assert list(controller.folder.iterdir()) == []
+
+
+def test_secret_is_not_said(controller: Controller) -> None:
+    result = controller.run(
+        monitoring_auth_password={"a": "hunter2"},
+        monitoring_services=[{"name": "x", "port": "y", "auth": {"password": "hunter3", "usr": "z"}}],
+    )
+    assert result["failed"] is True
+    assert "hunter" not in json.dumps(result)
+
+
+def test_rule_file_is_looked_for_where_the_role_looks(controller: Controller) -> None:
+    (controller.folder / "files").mkdir()
+    (controller.folder / "files" / "a.yml").touch()
+    (controller.folder / "b.yml").touch()
+    absolute = str(controller.folder / "b.yml")
+    assert controller.run(prometheus_rule_files=["a.yml", absolute]) == {"changed": False}
+
+
+def test_unknown_variable_is_a_warning(controller: Controller) -> None:
+    result = controller.run(prometheus_contact="me")
+    assert "failed" not in result
+    assert "prometheus_contact has no effect here" in result["warnings"][0]
+
+
+def test_mirror_that_is_not_there_but_not_needed(controller: Controller) -> None:
+    result = controller.run(monitoring_mirror="/nowhere")
+    assert "failed" not in result
+    assert "monitoring_mirror is no folder" in result["warnings"][0]
+
+
+# --- the inventory ---
+
+
+def test_misspelt_group_is_reported_by_the_first_host(controller: Controller) -> None:
+    controller.groups = {"all": ["app1", "app2"], "node_exporter": ["app1", "app2"], "Prometheus": ["app1"]}
+    controller.play_hosts = ["app1", "app2"]
+    (problem,) = problems(controller.run())
+    assert problem == "the inventory's group Prometheus means nothing here: hosts app1. Did you mean prometheus?"
+    assert controller.run(host="app2") == {"changed": False}
+
+
+def test_inventory_without_any_component(controller: Controller) -> None:
+    controller.groups = {"all": ["app1"], "web": ["app1"]}
+    result = controller.run()
+    assert "failed" not in result
+    assert "there is nothing to do" in result["warnings"][0]
+    assert controller.connection.looks == []
+
+
+def test_two_log_agents(controller: Controller) -> None:
+    controller.groups |= {"promtail": ["app1"], "alloy": ["app1"]}
+    (problem,) = problems(controller.run())
+    assert problem.startswith("the host is in the groups promtail and alloy")
+
+
+def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
+    controller.groups["all"] = ["app1", "app2", "app3"]
+    controller.groups["node_exporter"] = ["app1", "app2"]
+    controller.hosts = {
+        "app2": {"monitoring_services": [{"name": "shop", "port": 0}], "node_exporter_listen_address": "nine"},
+        "app3": {"monitoring_services": [{"name": "web", "port": 80, "interval": "5s"}]},
+    }
+    result = controller.run(monitoring_services=[{"name": "web", "port": 80}])
+    assert [problem.split(":")[0] for problem in problems(result)] == [
+        "monitoring_services of app2",
+        "node_exporter of app2",
+        "monitoring_services of app3",
+    ]
+
+
+def test_nobody_scrapes(controller: Controller) -> None:
+    controller.groups = {"all": ["app1", "app2"], "node_exporter": ["app1"]}
+    controller.hosts = {"app2": {"monitoring_services": [{"name": "shop", "port": 0}]}}
+    assert controller.run() == {"changed": False}

@@ -1,0 +1,218 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import typing as t
+
+import pytest
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host
+
+WANTED = [
+    host.Wanted("prometheus", "3.5.3"),
+    host.Wanted("node_exporter", "1.11.1", ["prometheus-node-exporter.service"]),
+]
+NAMES = [one.name for one in WANTED]
+SAID = """Welcome to app1
+uid 0
+machine x86_64
+clock 1000
+booted yes
+systemd 252 (252.38-1~deb12u1)
+space overlay 100000000 50000000 50000000 50% /
+space overlay 100000000 50000000 50000000 50% /
+space /dev/disk/by label 2000 1000 1000 50% /etc
+space overlay 100000000 50000000 50000000 50% /
+mount / rw,relatime
+mount /etc ro,relatime
+mount /etc rw,relatime
+python /usr/bin/python3 Python 3.11.2
+release prometheus
+complete
+"""
+
+
+def good(**changes: t.Any) -> host.Look:
+    look = host.read(SAID.replace("2000 1000 1000", "90000 1000 80000"))
+    for name, value in changes.items():
+        setattr(look, name, value)
+    return look
+
+
+# --- the script ---
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
+def test_script_runs_in_any_shell(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    done = subprocess.run(
+        [shell, "-c", host.script(WANTED, ["no-such-python", "python3", "/usr/bin/env python3"])],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    look = host.read(done.stdout)
+    assert look.complete
+    assert look.uid == os.geteuid()
+    assert look.machine == os.uname().machine
+    assert set(look.space) == set(host.FOLDERS)
+    assert all(point.startswith("/") and free >= 0 for point, free in look.space.values())
+    assert look.python[0] == "python3"
+    assert look.python[1].startswith("3.")
+    assert done.stdout.count("python ") == 1, "the first that is there"
+
+
+def test_script_quotes_what_a_user_wrote() -> None:
+    done = subprocess.run(
+        ["sh", "-c", host.script([host.Wanted("app", "1; echo hacked")], ["/no/python; echo hacked"])],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "hacked" not in done.stdout.splitlines()
+    assert host.read(done.stdout).complete
+
+
+def test_script_starts_no_python_and_writes_nothing() -> None:
+    text = host.script(WANTED, ["/usr/bin/python3"])
+    assert "/usr/bin/python3 -V" in text
+    assert text.count("/usr/bin/python3") == 3  # asked for, looked for, named
+    assert set(re.findall(r">\s*([^\s;)]+)", text)) == {"/dev/null", "&1"}
+
+
+# --- what it says ---
+
+
+def test_answer_is_read() -> None:
+    look = host.read(SAID)
+    assert (look.uid, look.machine, look.clock, look.booted, look.systemd) == (0, "x86_64", 1000, True, 252)
+    assert look.python == ("/usr/bin/python3", "3.11.2")
+    assert look.releases == {"prometheus"}
+    assert look.space["/opt/opswatch"] == ("/", 50000000 * 1024)
+    assert look.space["/etc/systemd/system"] == ("/etc", 1000 * 1024)
+    assert look.mounts == {"/": ["rw", "relatime"], "/etc": ["rw", "relatime"]}
+    assert look.complete
+
+
+@pytest.mark.parametrize("answer", ["", "uid 0\nmachine x86_64\n", "This account is currently not available."])
+def test_answer_that_broke_off(answer: str) -> None:
+    assert not host.read(answer).complete
+
+
+def test_answer_of_a_host_without_df() -> None:
+    look = host.read("".join(line for line in SAID.splitlines(True) if not line.startswith("space ")))
+    assert look.space == {}
+    assert host.host_problems(look, NAMES, WANTED) == []
+    assert host.space_problems(look, {"prometheus": 1 << 40}) == []
+
+
+# --- problems ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "seen"),
+    [
+        ({"uid": 1000}, "prometheus and node_exporter can only be changed by root", "uid 1000"),
+        ({"booted": False}, "systemd does not run here", "/run/systemd/system"),
+        ({"systemd": 249}, "systemd 250 or later is needed", "systemd 249"),
+        ({"machine": "riscv64"}, "no release is known for the architecture riscv64", ""),
+        ({"python": ("", "")}, "Python 3.9 or later is needed", "none was found"),
+        ({"python": ("/usr/bin/python3", "3.8.10")}, "Python 3.9 or later is needed", "/usr/bin/python3 is 3.8.10"),
+        ({"python": ("/bin/x", "")}, "Python 3.9 or later is needed", "/bin/x does not tell its version"),
+        (
+            {"mounts": {"/": ["ro"], "/etc": ["rw"]}},
+            "/opt/opswatch, /var/lib/opswatch, /usr/local/bin cannot be written",
+            "the file system / is read-only",
+        ),
+        (
+            {"mounts": {"/etc": ["ro", "relatime"]}},
+            "/etc/systemd/system cannot be written",
+            "the file system /etc is read-only",
+        ),
+        (
+            {"packages": {"node_exporter": ["prometheus-node-exporter.service"]}},
+            "a package of the operating system already runs node_exporter here",
+            "unit prometheus-node-exporter.service",
+        ),
+    ],
+)
+def test_host_that_does_not_fit(changes: dict[str, t.Any], what: str, seen: str) -> None:
+    (problem,) = host.host_problems(good(**changes), NAMES, WANTED)
+    assert problem.what == what
+    assert seen in problem.seen
+    assert problem.remedy
+
+
+@pytest.mark.parametrize("changes", [{}, {"systemd": 0}, {"machine": "aarch64"}, {"python": ("python3", "3.13.5+")}])
+def test_host_that_fits(changes: dict[str, t.Any]) -> None:
+    assert host.host_problems(good(**changes), NAMES, WANTED) == []
+
+
+def test_package_that_is_adopted() -> None:
+    look = good(packages={"node_exporter": ["prometheus-node-exporter.service"]})
+    assert host.host_problems(look, NAMES, [WANTED[1]._replace(adopt=True)]) == []
+
+
+def test_all_problems_of_a_host_at_once() -> None:
+    look = good(uid=5, booted=False, systemd=240, machine="s390x", python=("", ""))
+    assert len(host.host_problems(look, NAMES, WANTED)) == 5
+
+
+MIB = 1 << 20
+
+
+def full(opt: int, root: int = 10_000) -> host.Look:
+    """C(/opt) is a file system of its own. Free space in MiB."""
+    points = dict.fromkeys(host.FOLDERS, ("/", root * MIB))
+    return good(space={**points, "/opt/opswatch": ("/opt", opt * MIB)})
+
+
+@pytest.mark.parametrize(
+    ("look", "archives", "said"),
+    [
+        (full(16), {}, []),
+        (full(15), {}, ["no space on /opt for units and configuration: 16 MiB needed, 15 MiB free"]),
+        (full(416), {"prometheus": 100 * MIB}, []),
+        (full(415), {"prometheus": 100 * MIB}, ["no space on /opt for prometheus: 416 MiB needed, 415 MiB free"]),
+        (full(271), {"prometheus": 0}, ["no space on /opt for prometheus: 272 MiB needed, 271 MiB free"]),
+        (
+            full(600),
+            {"prometheus": 100 * MIB, "node_exporter": 50 * MIB},
+            ["no space on /opt for prometheus, node_exporter: 616 MiB needed, 600 MiB free"],
+        ),
+        (
+            full(0, 0),
+            {},
+            [
+                "no space on /opt for units and configuration: 16 MiB needed, 0 MiB free",
+                "no space on / for units and configuration: 16 MiB needed, 0 MiB free",
+            ],
+        ),
+    ],
+)
+def test_space(look: host.Look, archives: dict[str, int], said: list[str]) -> None:
+    assert [f"{problem.what}: {problem.seen}" for problem in host.space_problems(look, archives)] == said
+
+
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        (1000, ""),
+        (1060, ""),
+        (940, ""),
+        (1062, "61 s ahead of"),
+        (939, ""),
+        (938, "61 s behind"),
+        (90000, "88999 s ahead of"),
+        (0, ""),  # it did not say
+    ],
+)
+def test_clock(clock: int, said: str) -> None:
+    warning = host.skew_warning(good(clock=clock), 1000.0, 1001.2)
+    assert (said in warning) if said else warning == ""

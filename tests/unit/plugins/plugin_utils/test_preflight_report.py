@@ -1,0 +1,42 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
+    Problem,
+    from_error,
+    report,
+)
+
+
+def test_report_is_numbered_and_says_each_problem_once() -> None:
+    problems = [
+        Problem("one is wrong", "it is 1", "make it 2"),
+        Problem("two is wrong", "first line\nsecond line"),
+        Problem("one is wrong", "it is 1", "make it 2"),
+    ]
+    assert report("app1", problems, everywhere=True) == (
+        "Preflight found 2 problems on app1. Nothing was changed on any host.\n"
+        "1. one is wrong: it is 1\n"
+        "   What to do: make it 2\n"
+        "2. two is wrong:\n"
+        "       first line\n"
+        "       second line"
+    )
+
+
+def test_report_of_one_problem() -> None:
+    assert report("app1", [Problem("it")]) == "Preflight found 1 problem on app1. Nothing was changed here.\n1. it"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("It failed. What to do: repair it.", Problem("It failed", "", "repair it")),
+        ("It failed: 'x' is no y.", Problem("It failed: 'x' is no y")),
+    ],
+)
+def test_error_of_the_collection_becomes_a_problem(text: str, problem: Problem) -> None:
+    assert from_error(AnsibleError(text)) == problem
