@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs out of the mirror, for tests that call them on this machine."""
 
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -41,4 +42,5 @@ def unpack(program: str, version: str, folder: Path) -> Path:
 
 
 def _downloads(program: str) -> Path:
-    return MIRROR / OWNERS.get(program, "prometheus") / program / "releases/download"
+    mirror = Path(os.environ.get("MONITORING_MIRROR") or MIRROR)
+    return mirror / OWNERS.get(program, "prometheus") / program / "releases/download"
