@@ -48,6 +48,7 @@ class Host:
         release = Path(layout.release("1.2.3"))
         release.mkdir(parents=True)
         (release / "app").write_text("program")
+        (release / "app").chmod(0o555)
         (release / ".opswatch.json").write_text(json.dumps({"sizes": {"app": 7}}))
         self.write(Path(layout.secrets, "token"), CONTENT["secret", "token"])
         _generations.switch(layout, 3)
