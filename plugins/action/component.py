@@ -107,7 +107,7 @@ class ActionModule(ActionBase):
         payload["validate"] = args["validate"]
         payload["can_reload"] = "\nExecReload=" in unit
         payload["reload_metrics"] = args["reload_metrics"] or ""
-        payload["ready"] = _endpoint(args["ready"]) if args["ready"] else None
+        payload["ready"] = _endpoint(args["name"], args["ready"]) if args["ready"] else None
         return payload
 
     def _render_files(self, files: list[dict[str, t.Any]], task_vars: dict[str, t.Any]) -> list[RenderedFile]:
@@ -225,8 +225,9 @@ def _decoded(content: str) -> str:
         return "(not shown)\n"
 
 
-def _endpoint(ready: dict[str, t.Any]) -> dict[str, t.Any]:
+def _endpoint(name: str, ready: dict[str, t.Any]) -> dict[str, t.Any]:
     """Where the host itself reaches a component that listens on this address."""
-    endpoint = {key: ready[key] for key in ("path", "progress", "user", "password", "ca", "server_name")}
+    endpoint = {key: ready[key] for key in ("path", "expect", "progress", "user", "password", "server_name")}
+    endpoint["ca"] = ready["ca"] and os.path.join(f"/etc/{name}", ready["ca"])
     endpoint["base"] = f"{ready['scheme']}://{own_address(ready['address'])}{ready['prefix'].rstrip('/')}"
     return endpoint

@@ -10,6 +10,7 @@ short_description: What Prometheus has to scrape, from the inventory
 version_added: 0.1.0
 description:
   - One job for each component whose group has hosts, and one for each name in C(monitoring_services) of any host.
+  - C(probe) is the job of what the hosts of the group C(blackbox_exporter) probe. It has a target for each probe of each host.
   - C(instance) is the inventory name of the host. Targets are grouped so that each job becomes one file of file_sd.
 author: opswatch.monitoring contributors (@opswatch)
 options:
@@ -28,7 +29,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - A map for each job with C(name), C(kind) (C(component) or C(service)), C(interval) (empty for components), C(scheme),
+    - A map for each job with C(name), C(kind) (C(server), C(exporter) or C(service)), C(interval) (empty for components), C(scheme),
       C(path), C(auth) and C(targets), which is a list as file_sd has it.
   type: list
   elements: dict
@@ -37,6 +38,7 @@ _raw:
 import typing as t
 
 from ansible.plugins.lookup import LookupBase
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.probes import probe_jobs
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import scrape_jobs
 
 
@@ -46,4 +48,6 @@ class LookupModule(LookupBase):
     ) -> list[dict[str, t.Any]]:
         self.set_options(var_options=variables, direct=kwargs)
         variables = variables or {}
-        return scrape_jobs(variables["groups"], variables["hostvars"])
+        groups, hostvars = variables["groups"], variables["hostvars"]
+        jobs = scrape_jobs(groups, hostvars)
+        return jobs + probe_jobs(jobs, groups.get("all", []), hostvars)

@@ -59,6 +59,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "options": {
             "base": {"type": "str", "required": True},
             "path": {"type": "str", "default": "/-/ready"},
+            "expect": {"type": "str", "default": ""},
             "user": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
             "ca": {"type": "str", "default": ""},

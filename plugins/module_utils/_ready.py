@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 import ssl
 import time
 import typing as t
@@ -27,6 +28,7 @@ class Endpoint:
     password: str = ""
     ca: str = ""
     server_name: str = ""
+    expect: str = ""  # what the answer has to hold beside its 200
     progress: str = ""  # an address whose answer changes while a long start moves on
 
     @property
@@ -113,7 +115,7 @@ def wait_until_ready(
     while True:
         answer = ask(endpoint, endpoint.path)
         alive()
-        if answer.status == 200:
+        if answer.status == 200 and re.search(endpoint.expect, answer.text):
             return
         if refusal := answer.refusal or _refused_credentials(endpoint, answer):
             # Perhaps by another program, which has the port that ours dies for. To ask again is one more wrong login.
@@ -129,8 +131,9 @@ def wait_until_ready(
                 deadline = clock() + patience
         if clock() >= deadline:
             seen = f"HTTP {answer.status}: {answer.text[:300]}" if answer.status else answer.text
+            wanted = f"200 with {endpoint.expect!r}" if endpoint.expect else "200"
             raise ComponentError(
-                f"not ready: {endpoint.url} gave no 200 within {patience:g} s",
+                f"not ready: {endpoint.url} gave no {wanted} within {patience:g} s",
                 seen,
                 "look at its journal; if it only needs longer, raise its ready_timeout",
             )

@@ -68,6 +68,8 @@ def go_back(layout: Layout, back: int, only_reload: bool, password: str = "", pa
     alive()
     if stated.get("ready"):
         endpoint = replace(_ready.Endpoint(**stated["ready"]), password=password)
+        if not password:
+            endpoint = replace(endpoint, expect="")  # a refusal says nothing more
         _ready.wait_until_ready(endpoint, alive, patience, ask=ask)
 
 

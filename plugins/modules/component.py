@@ -182,6 +182,10 @@ options:
         description: Path that answers 200 when the component is ready.
         type: str
         default: /-/ready
+      expect:
+        description: Regular expression that the answer has to hold, where a 200 alone does not say it.
+        type: str
+        default: ""
       progress:
         description: Path whose answer changes while a long start moves on.
         type: str
@@ -195,7 +199,7 @@ options:
         type: str
         default: ""
       ca:
-        description: File on the host with the authority to trust.
+        description: File on the host with the authority to trust, relative to C(/etc/<name>).
         type: str
         default: ""
       server_name:

@@ -143,6 +143,10 @@ options:
         description: The readiness path.
         type: str
         default: /-/ready
+      expect:
+        description: Regular expression that the answer has to hold, where a 200 alone does not say it.
+        type: str
+        default: ""
       user:
         description: User of the basic authentication.
         type: str

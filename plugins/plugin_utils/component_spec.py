@@ -56,6 +56,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "scheme": {"type": "str", "choices": ["http", "https"], "default": "http"},
             "prefix": {"type": "str", "default": ""},
             "path": {"type": "str", "default": "/-/ready"},
+            "expect": {"type": "str", "default": ""},
             "progress": {"type": "str", "default": ""},
             "user": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},

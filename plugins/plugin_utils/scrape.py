@@ -9,17 +9,20 @@ import functools
 import os
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 import yaml
 from ansible.errors import AnsibleError
 
 from .addresses import split_address
+from .databases import with_databases
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
-# Components that expose metrics themselves; whose password opens them.
-COMPONENTS = ("prometheus", "node_exporter")
-SERVERS = ("prometheus",)
+# Components that expose metrics themselves, and those of them that the servers' password opens, not the exporters'.
+COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "postgres_exporter", "blackbox_exporter")
+SERVERS = ("prometheus", "alertmanager")
+PROBES = "probe"  # the job of what the blackbox exporters ask: probes.py
 
 SERVICE_DEFAULTS: dict[str, t.Any] = {
     "scheme": "http",
@@ -28,6 +31,7 @@ SERVICE_DEFAULTS: dict[str, t.Any] = {
     "interval": "30s",
     "labels": {},
     "auth": {},
+    "objective": None,
 }
 SERVICE_KEYS = {"name", "port", "address", *SERVICE_DEFAULTS}
 
@@ -39,6 +43,20 @@ def scrape_jobs(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> 
 
 
 def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> dict[str, t.Any]:
+    return {
+        "name": component,
+        "kind": "server" if component in SERVERS else "exporter",
+        "interval": "",
+        "scheme": "http",
+        "path": "",
+        "auth": {},
+        "objective": None,
+        "targets": component_targets(component, hosts, hostvars),
+    }
+
+
+def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
+    """Where each host of a component's group answers, as file_sd has it; hosts on which it is absent are left out."""
     targets = []
     for host in hosts:
         settings = hostvars[host]
@@ -49,17 +67,29 @@ def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) ->
         labels = {"instance": host}
         if settings.get("monitoring_tls") in ("own", "selfsigned"):
             labels["__scheme__"] = "https"
+        if prefix := route_prefix(settings.get(f"{component}_external_url"), settings.get(f"{component}_flags")):
+            labels["__metrics_path__"] = f"{prefix}/metrics"
         targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
-    kind = "server" if component in SERVERS else "exporter"
-    return {
-        "name": component,
-        "kind": kind,
-        "interval": "",
-        "scheme": "http",
-        "path": "",
-        "auth": {},
-        "targets": targets,
-    }
+    return with_databases(targets, hostvars) if component == "postgres_exporter" else targets
+
+
+def members(
+    component: str, option: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, but: str = ""
+) -> list[str]:
+    """host:port of every host that runs a component, but one; C(option) of the role says which port."""
+    found = []
+    for host in groups.get(component, []):
+        settings = hostvars[host]
+        if host != but and settings.get(f"{component}_state", "present") != "absent":
+            _host, port = split_address(str(settings.get(f"{component}_{option}", role_default(component, option))))
+            found.append(join(address_of(host, settings), port))
+    return found
+
+
+def route_prefix(external_url: str | None, flags: t.Mapping[str, t.Any] | None) -> str:
+    """What the paths of a server begin with: its flag, else the path of its external address; no slash behind."""
+    stated = {str(name).lstrip("-"): value for name, value in (flags or {}).items()}.get("web.route-prefix")
+    return str(stated or urlsplit(external_url or "").path).rstrip("/")
 
 
 def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
@@ -74,10 +104,10 @@ def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t
                     "name": service["name"],
                     "kind": "service",
                     "targets": [],
-                    **{key: service[key] for key in ("interval", "scheme", "path", "auth")},
+                    **{key: service[key] for key in ("interval", "scheme", "path", "auth", "objective")},
                 },
             )
-            for key in ("interval", "auth"):
+            for key in ("interval", "auth", "objective"):
                 if job[key] != service[key]:
                     raise AnsibleError(
                         f"monitoring_services of {host}: {service['name']} has another {key} than on an earlier host, "
@@ -96,8 +126,11 @@ def service_target(
     for key, label in (("scheme", "__scheme__"), ("path", "__metrics_path__")):
         if service[key] != job[key]:
             labels[label] = service[key]
-    address = service.get("address") or address_of(host, settings)
-    return {"targets": [join(address, service["port"])], "labels": labels}
+    return {"targets": [service_address(service, host, settings)], "labels": labels}
+
+
+def service_address(service: dict[str, t.Any], host: str, settings: t.Mapping[str, t.Any]) -> str:
+    return join(service.get("address") or address_of(host, settings), service["port"])
 
 
 def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
@@ -112,20 +145,32 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
     if missing:
         raise AnsibleError(f"{where}: {stated!r} lacks {' and '.join(missing)}.")
     service = {**SERVICE_DEFAULTS, **stated}
-    service.update({key: default for key, default in SERVICE_DEFAULTS.items() if service[key] is None})
+    # Null is what was not stated; for health it says that there is none.
+    unstated = [key for key in SERVICE_DEFAULTS if service[key] is None and key != "health"]
+    service.update({key: SERVICE_DEFAULTS[key] for key in unstated})
     if not isinstance(service["name"], str):
         raise AnsibleError(f"{where}: the name {service['name']!r} is not a text.")
     if service["scheme"] not in ("http", "https"):
         raise AnsibleError(f"{where}: {service['name']} has the scheme {service['scheme']!r}. Use http or https.")
+    if service["health"] and not str(service["health"]).startswith("/"):
+        raise AnsibleError(
+            f"{where}: {service['name']} has the health check {service['health']!r}. Write a path that begins with /, "
+            'or "" if it has none.'
+        )
     if not isinstance(service["labels"], dict):
         raise AnsibleError(f"{where}: the labels of {service['name']} are not a map.")
     if service["auth"] and not {"password"} <= set(service["auth"]) <= {"user", "password"}:
         raise AnsibleError(f"{where}: the auth of {service['name']} needs a password, may have a user, and no more.")
+    if not _is_objective(service["objective"]):
+        raise AnsibleError(
+            f"{where}: {service['name']} has the objective {service['objective']!r}. Use the percentage of requests "
+            "that have to succeed, such as 99.9, or leave it out."
+        )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", service["name"]):
         raise AnsibleError(
             f"{where}: {service['name']!r} cannot be the name of a job. Use letters, digits, _, . and -."
         )
-    if service["name"] in COMPONENTS:
+    if service["name"] in (*COMPONENTS, PROBES):
         raise AnsibleError(f"{where}: {service['name']} is the job of a component already. Give it another name.")
     try:
         service["port"] = 0 if isinstance(service["port"], bool) else int(service["port"])
@@ -134,6 +179,10 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
     if not 0 < service["port"] < 65536:
         raise AnsibleError(f"{where}: {service['name']} needs a port from 1 to 65535, not {stated['port']!r}.")
     return service
+
+
+def _is_objective(value: t.Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 100)
 
 
 def refuse_twins(job: dict[str, t.Any]) -> None:
@@ -171,6 +220,16 @@ def role_default(role: str, name: str) -> t.Any:
 def file_sd(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, list[dict[str, t.Any]]]:
     """The content of each job's file of targets, by file name."""
     return {f"{job['name']}.yml": list(job["targets"]) for job in jobs}
+
+
+def alert_targets(jobs: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Where Prometheus sends alerts: the Alertmanagers that it scrapes, with the path that takes alerts."""
+    found = []
+    for target in (target for job in jobs if job["name"] == "alertmanager" for target in job["targets"]):
+        labels = {key: value for key, value in target["labels"].items() if key != "__metrics_path__"}
+        prefix = target["labels"].get("__metrics_path__", "/metrics").removesuffix("/metrics")
+        found.append({**target, "labels": {**labels, "__alerts_path__": f"{prefix}/api/v2/alerts"}})
+    return found
 
 
 def service_passwords(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, str]:

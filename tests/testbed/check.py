@@ -14,7 +14,9 @@ from . import cores, demo, engine, galaxy, hosts, images, mirror
 from .console import Failure, say, seconds
 from .paths import DEV, MIRROR, ROOT
 
-SCENARIOS = ("default", "connections", "faults")
+SCENARIOS = ("default", "connections", "cluster", "upgrade", "faults")
+# Too slow for every run: alerts whose conditions have to hold for ten minutes. By name only, or in ./dev test-real.
+SLOW = ("alerts",)
 
 # testinfra and molecule have no types of their own.
 TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "tests.bench")
@@ -24,7 +26,9 @@ TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "te
 class Step:
     name: str
     command: tuple[str, ...]
-    # Wants test hosts and archives.
+    # Wants archives of the real programs.
+    archives: bool = False
+    # Wants test hosts.
     hosts: bool = False
 
 
@@ -36,7 +40,12 @@ def scenarios() -> list[Step]:
     """The known ones first and in order, then whatever else molecule/ holds."""
     found = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
     names = [name for name in SCENARIOS if name in found] + [name for name in found if name not in SCENARIOS]
-    return [Step(f"molecule-{name}", (tool("molecule"), "test", "-s", name), hosts=True) for name in names]
+    molecule = (tool("molecule"), "--base-config", str(ROOT / "molecule/base.yml"), "test", "-s")
+    return [Step(f"molecule-{name}", (*molecule, name), archives=True, hosts=True) for name in names]
+
+
+def is_slow(step: Step) -> bool:
+    return step.name.removeprefix("molecule-") in SLOW
 
 
 def steps() -> list[Step]:
@@ -50,7 +59,12 @@ def steps() -> list[Step]:
         Step("docs", (tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")),
         Step("changelog", (tool("antsibull-changelog"), "lint")),
         Step("sanity", (sys.executable, "-m", "tests.sanity")),
-        Step("unit", (sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={DEV / 'cache/pytest'}", "tests/unit")),
+        # Rules are tested by the real promtool.
+        Step(
+            "unit",
+            (sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir={DEV / 'cache/pytest'}", "tests/unit"),
+            archives=True,
+        ),
         *scenarios(),
     ]
 
@@ -98,18 +112,18 @@ def prepare_hosts() -> None:
 def test(names: Sequence[str]) -> int:
     known = {step.name: step for step in steps()}
     if "--list" in names:
-        say("\n".join(known))
+        say("\n".join(name + (" (only by name)" if is_slow(step) else "") for name, step in known.items()))
         return 0
     unknown = [name for name in names if name not in known]
     if unknown:
         raise Failure(f"no step is called {', '.join(unknown)}", f"the steps are: {', '.join(known)}")
-    wanted = [known[name] for name in names] or list(known.values())
+    wanted = [known[name] for name in names] or [step for step in known.values() if not is_slow(step)]
     galaxy.ensure()
+    if any(step.archives for step in wanted) and not os.environ.get("MONITORING_MIRROR"):
+        say(mirror.describe(mirror.ensure()))
+        os.environ["MONITORING_MIRROR"] = str(MIRROR)
     if any(step.hosts for step in wanted):
         prepare_hosts()
-        if not os.environ.get("MONITORING_MIRROR"):
-            say(mirror.describe(mirror.ensure()))
-            os.environ["MONITORING_MIRROR"] = str(MIRROR)
     return run(wanted)
 
 

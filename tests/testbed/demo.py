@@ -17,10 +17,11 @@ import yaml
 
 from . import engine, galaxy, hosts, images, mirror
 from .console import Failure, relative, run, say, seconds, step, tail
-from .paths import MIRROR, ROOT
+from .paths import HOST_FILES, MIRROR, ROOT
 
 INVENTORY = ROOT / "inventories/demo"
-SERVICES = ROOT / "examples/dating_app/deploy.yml"
+# What the collection watches, and where its notifications go.
+EXAMPLES = (ROOT / "examples/dating_app/deploy.yml", ROOT / "examples/notifications/deploy.yml")
 USER = "monitoring"
 PASSWORD = INVENTORY / "secrets/monitoring_auth_password.txt"
 HOSTS = {"mon1": "opswatch/host:trixie", "app1": "opswatch/app:bookworm"}
@@ -97,7 +98,7 @@ def play(playbook: Path, arguments: Sequence[str]) -> None:
     with step(relative(playbook)) as current:
         output = run(
             [tool("ansible-playbook"), "-i", INVENTORY, playbook, *arguments],
-            log=f"demo-{playbook.stem}",
+            log=f"demo-{'-'.join(playbook.relative_to(ROOT).with_suffix('').parts)}",
             remedy="mend what the failed task says, then ./dev demo again",
             excerpt=first_failure,
         )
@@ -156,21 +157,27 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [("  " + "  ".join(cells)).rstrip() for cells in padded]
 
 
-def summary(url: str, targets: Sequence[Target], addresses: Mapping[str, str]) -> list[str]:
+def summary(targets: Sequence[Target], addresses: Mapping[str, str]) -> list[str]:
+    url = f"http://{addresses['mon1']}:9090"
     services = Counter(target.job for target in targets if target.job not in COMPONENTS)
     rows = [("JOB", "INSTANCE", "HEALTH"), *((target.job, target.instance, target.health) for target in targets)]
     lines = ["", "Targets", *table(rows), ""]
     lines += [f"Services: {len(services)} scraped ({', '.join(services)})" if services else "Services: none yet", ""]
     lines += [
         "Open",
-        f"  Prometheus  {url}",
-        f"  user        {USER}",
-        f"  password    in {relative(PASSWORD)}",
-        f"  ask it      curl -u {USER}:$(cat {relative(PASSWORD)}) '{url}/api/v1/query?query=up'",
-        "              (Debian's build, which is used where upstream does not answer, has no web pages)",
-        f"  from afar   ssh -L 9090:{addresses['mon1']}:9090 THIS-MACHINE, then http://localhost:9090",
+        f"  Prometheus     {url}",
+        f"  Alertmanager   http://{addresses['mon1']}:9093",
+        f"  user           {USER}",
+        f"  password       in {relative(PASSWORD)}",
+        f"  notifications  http://{addresses['app1']}:8025 (no password), where mail and Slack messages arrive",
+        f"  ask it         curl -u {USER}:$(cat {relative(PASSWORD)}) '{url}/api/v1/query?query=up'",
+        "                 (Debian's builds, which are used where upstream does not answer, have no web pages)",
+        f"  from afar      ssh -L 9090:{addresses['mon1']}:9090 THIS-MACHINE, then http://localhost:9090",
         "Look around",
         *(f"  docker exec -it {hosts.container_name(name)} bash   # {where}" for name, where in addresses.items()),
+        "See an alert: it fires after a minute, and reaches the notifications half a minute later",
+        "  docker exec opswatch-app1 systemctl stop dating_app@webapp",
+        f"  curl http://{addresses['app1']}:8025    # then start it again, and see it resolved",
         "Again, or away",
         "  ./dev demo: repeats it on the same hosts. ./dev clean: removes everything.",
     ]
@@ -184,14 +191,15 @@ def main() -> int:
     images.ensure(*HOSTS.values())
     releases = choose_releases()
     for name, image in HOSTS.items():
-        hosts.boot(name, image)
-    if SERVICES.exists():
-        play(SERVICES, [])
+        host = hosts.boot(name, image)
+        if HOST_FILES.exists():
+            hosts.put_files(host, HOST_FILES)
+    for example in EXAMPLES:
+        play(example, [])
     play(ROOT / "site.yml", releases)
     addresses = {name: hosts.address(name) for name in HOSTS}
-    url = f"http://{addresses['mon1']}:9090"
-    targets = wait_for_targets(url, PASSWORD.read_text().strip())
-    for line in summary(url, targets, addresses):
+    targets = wait_for_targets(f"http://{addresses['mon1']}:9090", PASSWORD.read_text().strip())
+    for line in summary(targets, addresses):
         say(line)
     down = [target for target in targets if target.health != "up"]
     if down:

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Test hosts: containers that run systemd as a machine does."""
 
+import io
+import tarfile
 import time
+from pathlib import Path
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
@@ -65,6 +68,20 @@ def boot(name: str, image: str, network: str = NETWORK, limit: float = 60) -> Co
     wait_until_booted(host, limit)
     say(f"host {name}: booted {image} in {seconds(time.monotonic() - begun)}")
     return host
+
+
+def put_files(host: Container, folder: Path) -> None:
+    """Lay a folder over the host's root, owned by root."""
+
+    def owned(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 0
+        return member
+
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, path.name, filter=owned)
+    host.put_archive("/", packed.getvalue())
 
 
 def execute(host: Container, *command: str) -> str:

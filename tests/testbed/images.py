@@ -31,8 +31,15 @@ BASE = (
     "systemd",
     "systemd-sysv",
 )
-# What the example services need (examples/dating_app).
-APP = ("postgresql", "python3-aiohttp", "python3-asyncpg", "python3-prometheus-client", "python3-requests")
+# What the examples need (examples/dating_app, examples/notifications).
+APP = (
+    "postgresql",
+    "python3-aiohttp",
+    "python3-aiosmtpd",
+    "python3-asyncpg",
+    "python3-prometheus-client",
+    "python3-requests",
+)
 
 # Of no use in a container, or a source of noise while something is measured.
 MASKED = (

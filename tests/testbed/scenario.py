@@ -7,16 +7,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import docker
 import requests
 import testinfra
+import yaml
+
+from examples.notifications.sink import Sink
 
 from .paths import MIRROR as BUILT_MIRROR
 from .paths import ROOT
@@ -68,6 +73,11 @@ def playbook(
     return finish(start_playbook(name, *arguments, variables=variables, inventories=inventories))
 
 
+def role_default(role: str, name: str) -> Any:
+    """A role's own default, as a user's variable of that name would replace it."""
+    return yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())[f"{role}_{name}"]
+
+
 def container(name: str) -> Any:
     return docker.from_env().containers.get(name)
 
@@ -90,16 +100,32 @@ def gateway(name: str) -> str:
     return str(_network(name)["Gateway"])
 
 
-class Prometheus:
-    """A Prometheus under test, asked as a user would."""
+class Server:
+    """A server of the stack under test, asked as a user would."""
 
-    def __init__(self, name: str, port: int = 9090, scheme: str = "http", verify: str | bool = True) -> None:
-        self.url = f"{scheme}://{address(name)}:{port}"
+    PORT = 0
+
+    def __init__(self, name: str, port: int = 0, scheme: str = "http", verify: str | bool = True) -> None:
+        self.url = f"{scheme}://{address(name)}:{port or self.PORT}"
         self.verify = verify
 
     def get(self, path: str, **parameters: Any) -> requests.Response:
+        return self._ask("GET", path, params=parameters)
+
+    def post(self, path: str, body: Any) -> requests.Response:
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
         auth = (USER, secret("monitoring_auth_password"))
-        return requests.get(self.url + path, params=parameters, auth=auth, timeout=5, verify=self.verify)
+        return requests.request(method, self.url + path, auth=auth, timeout=5, verify=self.verify, **what)
+
+
+class Alertmanager(Server):
+    PORT = 9093
+
+
+class Prometheus(Server):
+    PORT = 9090
 
     def targets(self) -> dict[tuple[str, str], str]:
         """Health of each target, by job and instance."""
@@ -120,6 +146,33 @@ def wait_for(what: str, condition: Any, seconds: float = 60) -> float:
         assert time.monotonic() - begun < seconds, f"{what}: not within {seconds} s"
         time.sleep(0.25)
     return time.monotonic() - begun
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """A condition for wait_for that holds once some time has passed: for what must not happen."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+def quietly(condition: Callable[..., bool], *arguments: Any) -> bool:
+    """A condition that asks a server which may not answer yet."""
+    try:
+        return condition(*arguments)
+    except requests.RequestException:
+        return False
+
+
+@contextmanager
+def sink(bind: str) -> Iterator[Sink]:
+    """A place for notifications on one of this machine's addresses; C(url) and C(smarthost) lead there."""
+    with socket.create_server((bind, 0)) as free:
+        port = free.getsockname()[1]
+    found = Sink(bind, port, 0)
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
 
 
 class Watch:

@@ -32,30 +32,34 @@ def test_every_target_is_up(prometheus):
     wait_for("every target is up", lambda: set(prometheus.targets().values()) == {"up"}, 60)
     assert set(prometheus.targets()) == {
         ("prometheus", "opswatch-debian13"),
+        ("alertmanager", "opswatch-debian13"),
+        ("blackbox_exporter", "opswatch-debian13"),
         ("node_exporter", "opswatch-debian13"),
         ("node_exporter", "opswatch-debian12"),
     }
 
 
-@pytest.mark.parametrize("port", [9090, 9100])
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/api/v1/targets"])
+@pytest.mark.parametrize("port", [9090, 9093, 9100, 9115])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/api/v1/targets", "/api/v2/alerts"])
 def test_nothing_without_the_password(port, path):
     url = f"http://{scenario.address('opswatch-debian13')}:{port}{path}"
     assert requests.get(url, timeout=5).status_code == 401
     assert requests.get(url, auth=("monitoring", "wrong"), timeout=5).status_code == 401
 
 
-def test_an_exporters_password_does_not_open_prometheus(prometheus):
+@pytest.mark.parametrize("server", [scenario.Prometheus, scenario.Alertmanager])
+def test_an_exporters_password_does_not_open_a_server(server):
     auth = ("monitoring", scenario.secret("monitoring_exporter_password"))
-    assert requests.get(prometheus.url + "/-/ready", auth=auth, timeout=5).status_code == 401
+    assert requests.get(server("opswatch-debian13").url + "/-/ready", auth=auth, timeout=5).status_code == 401
 
 
 def test_people_find_things_where_they_look(server):
     assert server.file("/etc/prometheus").linked_to.startswith("/var/lib/opswatch/prometheus/generations/")
     assert "scrape_configs" in server.file("/etc/prometheus/prometheus.yml").content_string
-    for program in ("prometheus", "promtool", "node_exporter"):
+    for program in ("prometheus", "promtool", "alertmanager", "amtool", "node_exporter", "blackbox_exporter"):
         assert "version" in server.check_output(f"{program} --version 2>&1")
     assert server.check_output("promtool check config /etc/prometheus/prometheus.yml")
+    assert server.check_output("amtool check-config /etc/alertmanager/alertmanager.yml")
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -82,7 +86,9 @@ def test_config_is_only_for_its_program(host):
         assert host.file(f"/etc/{name}").linked_to
 
 
-@pytest.mark.parametrize(("name", "most"), [("prometheus", 1.5), ("node_exporter", 2.0)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("prometheus", 1.5), ("alertmanager", 1.5), ("blackbox_exporter", 1.5), ("node_exporter", 2.0)]
+)
 def test_units_are_hardened(server, name, most):
     report = server.run(f"systemd-analyze security --no-pager {name}.service").stdout
     exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", report).group(1))

@@ -83,6 +83,14 @@ def test_ready_after_a_while(before: Answer) -> None:
     assert 5 <= program.now < 7
 
 
+def test_the_answer_has_to_hold_what_is_expected() -> None:
+    settling, settled = Answer(200, '{"status":"settling"}'), Answer(200, '{"status":"ready"}')
+    endpoint = replace(ENDPOINT, expect='"status":"ready"', progress="")
+    Program((5, settling), (99, settled)).wait(endpoint=endpoint)
+    with pytest.raises(ComponentError, match='gave no 200 with \'"status":"ready"\' within 10 s'):
+        Program((99, settling)).wait(endpoint=endpoint)
+
+
 def test_progress_extends_patience() -> None:
     program = Program((100, BUSY), progress=lambda now: f"segment {now // 5}")
     program.wait(patience=10)

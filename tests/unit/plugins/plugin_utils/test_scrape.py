@@ -11,8 +11,12 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address, split_address
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import (
+    alert_targets,
     component_job,
+    component_targets,
     file_sd,
+    members,
+    route_prefix,
     scrape_jobs,
     service_jobs,
     service_passwords,
@@ -86,6 +90,7 @@ def test_service_defaults() -> None:
             "scheme": "http",
             "path": "/metrics",
             "auth": {},
+            "objective": None,
             "targets": [{"targets": ["web1:8000"], "labels": {"instance": "web1"}}],
         }
     ]
@@ -158,6 +163,7 @@ def test_host_without_services(stated: t.Any) -> None:
         pytest.param(
             [{"name": "node_exporter", "port": 80}], "node_exporter is the job of a component already", id="reserved"
         ),
+        pytest.param([{"name": "probe", "port": 80}], "probe is the job of a component already", id="reserved: probes"),
         pytest.param([{"name": "shop", "port": 0}], "shop needs a port from 1 to 65535, not 0", id="port zero"),
         pytest.param([{"name": "shop", "port": 65536}], "port from 1 to 65535, not 65536", id="port too high"),
         pytest.param([{"name": "shop", "port": "http"}], "port from 1 to 65535, not 'http'", id="port by name"),
@@ -251,3 +257,61 @@ def test_listen_address(listen: str, split: tuple[str, int], own: str) -> None:
 def test_no_listen_address(listen: str) -> None:
     with pytest.raises(AnsibleError, match="is not an address to listen on"):
         split_address(listen)
+
+
+# --- servers behind a path, alerts, clusters ---
+
+
+@pytest.mark.parametrize(
+    ("external_url", "flags", "prefix"),
+    [
+        ("", {}, ""),
+        ("https://example.com", {}, ""),
+        ("https://example.com/prometheus/", {}, "/prometheus"),
+        ("https://example.com/prometheus", {"web.route-prefix": "/"}, ""),
+        ("https://example.com/a", {"--web.route-prefix": "/b"}, "/b"),
+        (None, None, ""),
+    ],
+)
+def test_route_prefix(external_url: str | None, flags: dict[str, str] | None, prefix: str) -> None:
+    assert route_prefix(external_url, flags) == prefix
+
+
+def test_each_server_has_its_own_prefix() -> None:
+    hostvars = {"a": {"prometheus_external_url": "https://example.com/one"}, "b": {}}
+    (one, two) = component_targets("prometheus", ["a", "b"], hostvars)
+    assert one["labels"] == {"instance": "a", "__metrics_path__": "/one/metrics"}
+    assert two["labels"] == {"instance": "b"}
+
+
+def test_alerts_go_to_the_scraped_alertmanagers() -> None:
+    hostvars = {
+        "a": {"alertmanager_external_url": "https://example.com/alerts", "monitoring_tls": "own"},
+        "b": {"alertmanager_listen_address": "0.0.0.0:9999"},
+    }
+    assert alert_targets(scrape_jobs({"alertmanager": ["a", "b"], "all": ["a", "b"]}, hostvars)) == [
+        {
+            "targets": ["a:9093"],
+            "labels": {"instance": "a", "__scheme__": "https", "__alerts_path__": "/alerts/api/v2/alerts"},
+        },
+        {"targets": ["b:9999"], "labels": {"instance": "b", "__alerts_path__": "/api/v2/alerts"}},
+    ]
+    assert alert_targets(scrape_jobs({"prometheus": ["a"], "all": ["a"]}, {"a": {}})) == []
+
+
+def test_members_of_a_cluster() -> None:
+    hostvars = {
+        "a": {},
+        "b": {"monitoring_address": "fd00::b", "alertmanager_cluster_listen_address": "0.0.0.0:7000"},
+        "c": {"alertmanager_state": "absent"},
+    }
+    groups = {"alertmanager": ["a", "b", "c"]}
+    assert members("alertmanager", "cluster_listen_address", groups, hostvars, but="a") == ["[fd00::b]:7000"]
+    assert members("alertmanager", "listen_address", groups, hostvars) == ["a:9093", "[fd00::b]:9093"]
+    assert members("alertmanager", "listen_address", {}, hostvars) == []
+
+
+@pytest.mark.parametrize("objective", [0, 100, -1, "99.9", True])
+def test_an_objective_is_a_percentage(objective: t.Any) -> None:
+    with pytest.raises(AnsibleError, match="has the objective"):
+        services(web1=[{"name": "shop", "port": 8000, "objective": objective}])

@@ -1,0 +1,160 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two Prometheus servers and two Alertmanagers, installed together, one of which is lost and comes back."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.testbed import scenario
+from tests.testbed.scenario import Alertmanager, Prometheus, wait_for
+
+ONE, TWO = "opswatch-one", "opswatch-two"
+RULES = """groups:
+- name: provoked
+  interval: 1s
+  rules:
+  - {alert: Provoked, expr: provoked == 1, labels: {severity: critical}}
+"""
+# A member waits this long for each one before it in the order, then tells what nobody has told.
+PEER_TIMEOUT = 3
+
+
+@pytest.fixture(scope="module")
+def sink() -> Any:
+    """Where notifications arrive."""
+    with scenario.sink(scenario.gateway(ONE)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def site(sink: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Runs site.yml on both hosts; the keyword arguments are variables."""
+    rules = tmp_path_factory.mktemp("rules") / "provoked.yml"
+    rules.write_text(RULES)
+
+    def run(**extra: Any) -> scenario.Run:
+        variables = {
+            "monitoring_mirror": str(scenario.mirror()),
+            "prometheus_rule_files": [str(rules)],
+            "prometheus_external_labels": {"replica": "{{ inventory_hostname }}"},
+            "prometheus_job_scrape_interval": "2s",
+            "alertmanager_flags": {"cluster.peer-timeout": f"{PEER_TIMEOUT}s"},
+            "alertmanager_route": {"group_by": ["alertname", "what"], "group_wait": "1s", "group_interval": "5s"},
+            "alertmanager_receivers": [{"name": "hook", "webhook_configs": [{"url": f"{sink.url}/hook"}]}],
+            **extra,
+        }
+        done = scenario.playbook("site.yml", variables=variables)
+        assert done.rc == 0
+        return done
+
+    run()
+    return run
+
+
+def provoke(what: str, value: int = 1, hosts: tuple[str, ...] = (ONE,)) -> None:
+    for name in hosts:
+        path = f"/var/lib/node_exporter/textfile/{what}.prom"
+        scenario.host(name).check_output(f"""echo 'provoked{{what="{what}"}} {value}' > {path}""")
+
+
+def told(sink: Any, what: str, status: str = "firing") -> int:
+    """How many notifications said this of an alert."""
+    counts = Counter(
+        (alert["labels"]["what"], alert["status"])
+        for message in sink.messages
+        for alert in message["body"]["alerts"]
+        if alert["labels"]["alertname"] == "Provoked"
+    )
+    return counts[what, status]
+
+
+def is_pair(name: str) -> bool:
+    return whole(Alertmanager(name).get("/api/v2/status").json())
+
+
+def is_pair_over_tls(name: str) -> bool:
+    login = f"user = monitoring:{scenario.secret('monitoring_auth_password')}"
+    url = f"https://{name}:9093/api/v2/status"
+    answer = scenario.host(name).run(f"echo '{login}' | curl -s -K - --cacert /etc/alertmanager/secrets/ca.crt {url}")
+    return answer.rc == 0 and whole(json.loads(answer.stdout))
+
+
+def whole(status: dict[str, Any]) -> bool:
+    return status["cluster"]["status"] == "ready" and len(status["cluster"]["peers"]) == 2
+
+
+def test_second_run_changes_nothing(site):
+    assert site().output.count("changed=0") == 2
+
+
+@pytest.mark.parametrize("name", [ONE, TWO])
+def test_everybody_knows_everybody(site, name):
+    wait_for("both are in the cluster", lambda: is_pair(name), 30)
+    prometheus = Prometheus(name)
+
+    def known() -> set[str]:
+        answer = prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
+        return {one["url"].split("/")[2] for one in answer}
+
+    wait_for("both Alertmanagers are known", lambda: known() == {f"{ONE}:9093", f"{TWO}:9093"}, 60)
+    wanted = {(job, host) for job in ("prometheus", "alertmanager", "node_exporter") for host in (ONE, TWO)}
+    up = lambda: {target for target, health in prometheus.targets().items() if health == "up"}  # noqa: E731
+    wait_for("every target is up", lambda: up() == wanted, 60)
+
+
+def test_an_alert_of_two_servers_is_told_once(site, sink):
+    provoke("first")
+    wait_for("it is told", lambda: told(sink, "first") > 0, 60)
+    wait_for("time passes", scenario.after(4 * PEER_TIMEOUT), 60)
+    assert told(sink, "first") == 1
+
+
+def test_with_one_node_lost_nothing_is_lost_and_nothing_told_twice(site, sink):
+    scenario.container(TWO).kill()
+    provoke("second")
+    wait_for("it is told", lambda: told(sink, "second") > 0, 60)
+    silence = {
+        "matchers": [{"name": "what", "value": "third", "isRegex": False, "isEqual": True}],
+        "startsAt": "2020-01-01T00:00:00Z",
+        "endsAt": "2100-01-01T00:00:00Z",
+        "createdBy": "test",
+        "comment": f"made while the other one was away: {uuid.uuid4()}",
+    }
+    assert Alertmanager(ONE).post("/api/v2/silences", silence).status_code == 200
+
+    scenario.container(TWO).start()
+    wait_for("both are in the cluster", lambda: scenario.quietly(is_pair, TWO), 90)
+    silences = Alertmanager(TWO).get("/api/v2/silences").json()
+    assert silence["comment"] in [one["comment"] for one in silences]
+    provoke("third")
+    provoke("fourth")
+    wait_for("what is not silenced is told", lambda: told(sink, "fourth") > 0, 60)
+    for what in ("first", "second", "fourth"):
+        provoke(what, 0)
+    wait_for("it is told that they are over", lambda: told(sink, "fourth", "resolved") > 0, 60)
+    wait_for("time passes", scenario.after(4 * PEER_TIMEOUT), 60)
+    counts = {what: told(sink, what) for what in ("first", "second", "third", "fourth")}
+    assert counts == {"first": 1, "second": 1, "third": 0, "fourth": 1}, json.dumps(list(sink.messages), indent=1)
+
+
+def test_members_know_each_other_by_certificates(site):
+    site(monitoring_tls="selfsigned")
+    try:
+        for name in (ONE, TWO):
+            wait_for("both are in the cluster", lambda name=name: is_pair_over_tls(name), 60)
+        stranger = scenario.host(TWO)
+        stranger.check_output("echo '{route: {receiver: a}, receivers: [{name: a}]}' > /tmp/stranger.yml")
+        said = stranger.run(
+            "timeout 8 alertmanager --config.file=/tmp/stranger.yml --storage.path=/tmp/stranger"
+            f" --web.listen-address=127.0.0.1:9999 --cluster.listen-address=:9998 --cluster.peer={ONE}:9094 2>&1"
+        ).stdout
+        assert "unable to join" in said or "failed to join" in said, said
+        assert is_pair_over_tls(ONE)
+    finally:
+        site()
