@@ -100,6 +100,10 @@ def metric(text: str, name: str) -> float | None:
     return None
 
 
+def is_ready(endpoint: Endpoint, answer: Answer) -> bool:
+    return answer.status == 200 and re.search(endpoint.expect, answer.text) is not None
+
+
 def wait_until_ready(
     endpoint: Endpoint,
     alive: t.Callable[[], None],
@@ -107,6 +111,7 @@ def wait_until_ready(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
     ask: t.Callable[..., Answer] = ask,
+    ready: t.Callable[[Endpoint, Answer], bool] = is_ready,
 ) -> None:
     """Wait for a 200. C(alive) raises when the service died; C(patience) is seconds without any progress."""
     progress = ""
@@ -115,7 +120,7 @@ def wait_until_ready(
     while True:
         answer = ask(endpoint, endpoint.path)
         alive()
-        if answer.status == 200 and re.search(endpoint.expect, answer.text):
+        if ready(endpoint, answer):
             return
         if refusal := answer.refusal or _refused_credentials(endpoint, answer):
             # Perhaps by another program, which has the port that ours dies for. To ask again is one more wrong login.

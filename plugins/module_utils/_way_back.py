@@ -61,16 +61,14 @@ def go_back(layout: Layout, back: int, only_reload: bool, password: str = "", pa
             words, remedy = _service.why_it_died(unit, seen)
             raise ComponentError(f"generation {back} does not stay up either", words, remedy)
 
-    def ask(endpoint: _ready.Endpoint, path: str) -> _ready.Answer:
-        answer = _ready.ask(endpoint, path)
-        return _ready.Answer(200, "") if answer.status == 401 else answer
+    def ready(endpoint: _ready.Endpoint, answer: _ready.Answer) -> bool:
+        """Its password may be an earlier one, and to be asked for it is an answer too."""
+        return answer.status == 401 or _ready.is_ready(endpoint, answer)
 
     alive()
     if stated.get("ready"):
         endpoint = replace(_ready.Endpoint(**stated["ready"]), password=password)
-        if not password:
-            endpoint = replace(endpoint, expect="")  # a refusal says nothing more
-        _ready.wait_until_ready(endpoint, alive, patience, ask=ask)
+        _ready.wait_until_ready(endpoint, alive, patience, ready=ready)
 
 
 def back_to_nothing(layout: Layout, programs: tuple[str, ...], ours: bool) -> str:

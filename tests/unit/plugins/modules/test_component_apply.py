@@ -576,6 +576,19 @@ def test_never_ready(running: Host, site: t.Any) -> None:
     assert "hunter2" not in manifests
 
 
+def test_way_back_to_an_earlier_password(running: Host, site: t.Any) -> None:
+    """The run knows only the new one; that the earlier generation asks for its own is answer enough."""
+    site.pages["/-/ready"] = b'{"status":"ready"}'
+    site.login = "u:old"
+    ready = {"base": site.url, "path": "/-/ready", "expect": '"ready"', "user": "u", "password": "old"}
+    running.run(running.wish(ready=ready, unit="two"))
+    error, _actions = running.refused(
+        running.wish(ready={**ready, "password": "new"}, unit="dies at start", ready_timeout=0.1)
+    )
+    assert "rolled back to generation 2, which answers" in error.what
+    assert site.asked["/-/ready"] == 2
+
+
 def test_data_comes_back_with_the_version_that_reads_it(running: Host) -> None:
     os.makedirs(running.layout.data)
     wal = Path(running.layout.data, "wal")
