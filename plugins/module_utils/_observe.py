@@ -66,7 +66,7 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         or (not journal and any(map(os.path.lexists, (layout.undo, layout.adoption, layout.journal))))
         or (desired.state == "absent" and os.path.isdir(layout.generations)),
         pending=pending,
-        data=_has_entries(layout.data),
+        data=_is_there(layout.data),
         kept=journal is not None and fallback is not None and _data.has_copy(layout.data, str(fallback)),
     )
 
@@ -146,8 +146,6 @@ def _installed(layout: Layout) -> tuple[str, ...]:
         return ()
 
 
-def _has_entries(folder: str) -> bool:
-    try:
-        return bool(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+def _is_there(folder: str) -> bool:
+    """A folder that can be removed, or has something in it; an empty file system of its own stays where it is."""
+    return os.path.isdir(folder) and (not os.path.ismount(folder) or bool(os.listdir(folder)))

@@ -216,7 +216,12 @@ class Transaction:
         _removal.remove(self.layout, self.spec.programs, self.observed.foreign, self.observed.ours)
 
     def _remove_data(self, step: Step) -> None:
-        _files.remove(self.layout.data)
+        folder = self.layout.data
+        if os.path.ismount(folder):  # a file system of its own is emptied; the mount is not ours
+            for name in os.listdir(folder):
+                _files.remove(os.path.join(folder, name))
+        else:
+            _files.remove(folder)
 
     # Parts of steps.
 

@@ -408,6 +408,25 @@ def test_absent_with_its_data(running: Host) -> None:
     assert not os.path.exists(running.layout.etc)
 
 
+def test_absent_with_its_empty_folder(running: Host) -> None:
+    os.makedirs(running.layout.data)
+    wish = running.wish(state="absent", remove_data=True)
+    assert f"would remove the data in /var/lib/{running.layout.name}" in running.check(wish)["actions"]
+    running.run(wish)
+    assert not os.path.exists(running.layout.data)
+    assert running.run(wish)["changed"] is False
+
+
+def test_absent_with_data_on_a_disk_of_its_own(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is emptied; where it is mounted is not ours to say."""
+    data = running.layout.data
+    os.makedirs(f"{data}/wal")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == data)
+    running.run(running.wish(state="absent", remove_data=True))
+    assert os.listdir(data) == []
+    assert running.run(running.wish(state="absent", remove_data=True))["changed"] is False
+
+
 def test_absent_keeps_what_was_moved_away(host: Host) -> None:
     """It is somebody else's; whoever wants it back finds it where it was."""
     os.makedirs(host.layout.etc)
