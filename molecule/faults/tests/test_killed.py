@@ -74,14 +74,14 @@ def test_killed_before_each_change(workers, watch, in_force, host):
     """One whole generation is in force at every moment, it answers, and the next run finishes the change."""
     targets = [workers.of(**state) for state in STATES]
     die_at, killed = 1, 0
-    step = stride(5)
+    step = stride(8)
     while True:
         target = die_at // step % 2
         if (code := apply(targets[target], die_at)) != KILLED:
             assert code == 0
             break
         killed += 1
-        if killed % REBOOT_EVERY == 0:
+        if killed % REBOOT_EVERY == REBOOT_EVERY // 2:
             reboot()
         watch.wait()
         state = in_force()
@@ -226,7 +226,7 @@ def kill_points(ground: Ground, worker: str, step: int, rc: int = 0, since: str 
         when = f"killed before {changes[die_at - 1]}"
         print(when)
         assert apply(worker, die_at) == KILLED, when
-        if number % REBOOT_EVERY == 0:
+        if number % REBOOT_EVERY == REBOOT_EVERY // 2:
             reboot()
         yield bool(number % 2), when
 
@@ -241,7 +241,7 @@ def test_first_install(site, workers, ground, http_mirror):
     places = (
         "/var/lib/opswatch /opt/opswatch /var/lib/prometheus /etc/prometheus /etc/systemd/system/prometheus.service"
     )
-    for odd, when in kill_points(ground, worker, stride(29)):
+    for odd, when in kill_points(ground, worker, stride(41)):
         ground.assert_whole(when)
         if odd:  # whoever changes his mind
             assert apply(removal) == 0, when
@@ -257,7 +257,7 @@ def test_step_of_the_format(workers, ground, site, http_mirror):
     ground.save()
     worker = workers.of(**GOOD, prometheus_version="3.5.3", monitoring_mirror=http_mirror.url)
     ground.keep_releases()
-    for odd, when in kill_points(ground, worker, stride(26)):
+    for odd, when in kill_points(ground, worker, stride(37)):
         ground.assert_whole(when)
         if odd:  # back, unless it is proven already, and only then on
             back = int(ground.version() == "3.5.3" and ground.proven())
@@ -275,7 +275,7 @@ def test_way_back(workers, ground, site, http_mirror):
     ground.save()
     worker = workers.of(rc=1, **GOOD, **NEVER_READY, prometheus_version="3.5.3", monitoring_mirror=http_mirror.url)
     ground.keep_releases()
-    for odd, when in kill_points(ground, worker, stride(12), rc=1, since="'restart', 'prometheus.service'"):
+    for odd, when in kill_points(ground, worker, stride(19), rc=1, since="'restart', 'prometheus.service'"):
         ground.assert_whole(when, answers=False)  # what is in force may be what never gets ready
         if odd:
             assert apply(worker) == 1, when
@@ -299,7 +299,7 @@ def test_adoption(workers, ground, host, site, http_mirror):
     ground.restore()
     refused = workers.of(rc=1, **wanted)
     kept = "/var/lib/opswatch/prometheus/adopted/*/etc/prometheus/prometheus.yml"
-    for odd, when in kill_points(ground, worker, stride(26)):
+    for odd, when in kill_points(ground, worker, stride(37)):
         found = host.run(f"cat /etc/prometheus/prometheus.yml {kept} 2>/dev/null").stdout
         assert "by: hand" in found, when
         if odd or ground.current():
@@ -325,7 +325,7 @@ def test_removal(workers, ground, host, site):
     ground.save()
     worker = workers.of(prometheus_state="absent")
     places = "/var/lib/opswatch /opt/opswatch /etc/systemd/system/prometheus.service /etc/sysusers.d/opswatch*"
-    for odd, when in kill_points(ground, worker, stride(26)):
+    for odd, when in kill_points(ground, worker, stride(37)):
         adopted = "/var/lib/opswatch/prometheus/adopted"
         if not odd:  # whoever changes his mind; what others have may have been given back to them already
             site.good(**GOOD, prometheus_adopt=True)
