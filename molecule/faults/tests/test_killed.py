@@ -67,7 +67,9 @@ def apply(worker: str, die_at: int = 0, log: str = "") -> int:
 
 
 def reboot() -> None:
-    scenario.container(HOST).restart(timeout=0)
+    host = scenario.container(HOST)
+    host.restart(timeout=0)
+    scenario.wait_for("systemd answers", lambda: host.exec_run(["systemctl", "show"]).exit_code == 0)
 
 
 def test_killed_before_each_change(workers, watch, in_force, host):
