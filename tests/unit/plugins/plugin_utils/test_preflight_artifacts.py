@@ -12,6 +12,8 @@ RELEASE = {
     "path": "app/v{version}/app-{version}.linux-{arch}.tar.gz",
     "checksums": "app/v{version}/sha256sums.txt",
     "programs": ["app"],
+    "names": {},
+    "unpublished_checksum": False,
 }
 PATH = "app/v1.2.3/app-1.2.3.linux-arm64.tar.gz"
 
