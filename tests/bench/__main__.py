@@ -21,11 +21,10 @@ from tests.testbed.paths import MIRROR, ROOT
 
 from . import report
 from .report import FIRST, NOTHING, ONE_LINE, STARTUP, Results, Setting
-from .sides import SCRATCH, SIDES, Passwords, Run, Side
-from .state import Server, State, prove_ready, prove_scraping
+from .sides import PORTS, SCRATCH, SIDES, Passwords, Run, Side
+from .state import Server, State, differences, prove_ready, prove_scraping, prove_whole
 
 REPORT = ROOT / "docs/benchmarks.md"
-COMPONENTS = ("prometheus", "node_exporter")
 
 
 def releases() -> dict[str, Any]:
@@ -33,7 +32,7 @@ def releases() -> dict[str, Any]:
     given = os.environ.get("MONITORING_MIRROR")
     versions = {}
     contents = None if given else mirror.ensure()
-    for name in COMPONENTS:
+    for name in PORTS:
         default = yaml.safe_load((ROOT / f"roles/{name}/defaults/main.yml").read_text())[f"{name}_version"]
         available = contents.releases[name] if contents else [default]
         versions[f"{name}_version"] = default if default in available else available[-1]
@@ -96,8 +95,8 @@ def in_turn(results: Results, case: str, sides: Sequence[Side], repetitions: int
             say(f"{case}, {side.size} host(s), {side.name}: {run.seconds:.2f} s, {run.calls} remote calls")
 
 
-def one_round(results: Results, sides: Sequence[Side], scale: Scale, variables: Mapping[str, Any]) -> set[State]:
-    """Every case, from hosts that were just booted; returns the states that were reached."""
+def one_round(results: Results, sides: Sequence[Side], scale: Scale, variables: Mapping[str, Any]) -> dict[str, State]:
+    """Every case, from hosts that were just booted; returns the states that were reached, by side."""
 
     def fresh_install(side: Side, _number: int) -> Run:
         side.prepare(variables)
@@ -107,7 +106,9 @@ def one_round(results: Results, sides: Sequence[Side], scale: Scale, variables: 
         in_turn(results, FIRST, sides, 1, fresh_install)
         in_turn(results, NOTHING, sides, scale.nothing, nothing)
         in_turn(results, STARTUP, sides, scale.nothing, lambda side, _number: side.play_nothing())
-        states = {prove_scraping(side) for side in sides}
+        states = {side.name: prove_scraping(side) for side in sides}
+        for side in sides:
+            prove_whole(states[side.name], side, variables)
         in_turn(results, ONE_LINE, sides, scale.one_line, one_line)
         return states
     finally:
@@ -119,12 +120,12 @@ def measure(results: Results, scale: Scale, variables: Mapping[str, Any]) -> Non
     passwords = Passwords()
     sides = [Side(name, scale.size, passwords) for name in SIDES]
     groups = [sides] if scale.together else [[side] for side in sides]
-    states = set[State]()
     for _ in range(scale.rounds):
+        states = dict[str, State]()
         for group in groups:
             states |= one_round(results, group, scale, variables)
-    if len(states) != 1:
-        raise Failure("the two sides have not reached the same state", "compare them", "\n".join(map(str, states)))
+        if unlike := differences(*states.values()):
+            raise Failure(f"{' and '.join(states)} have not reached the same state", "compare them", unlike)
 
 
 FULL = (

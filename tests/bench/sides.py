@@ -21,15 +21,42 @@ import yaml
 from tests.testbed import hosts
 from tests.testbed.console import Failure, run
 from tests.testbed.demo import first_failure, tool
-from tests.testbed.paths import DEV, ROOT
+from tests.testbed.paths import DEV, HOST_FILES, ROOT
 
 HERE = Path(__file__).parent
 SCRATCH = DEV / "bench"
-IMAGE = "opswatch/host:trixie"
 USER = "monitoring"
+# Component -> port.
+PORTS = {
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "node_exporter": 9100,
+    "postgres_exporter": 9187,
+    "blackbox_exporter": 9115,
+}
+SERVERS = ("prometheus", "alertmanager")
+FIRST_IMAGE = "opswatch/app:bookworm"  # with PostgreSQL
+OTHER_IMAGE = "opswatch/host:trixie"
+# Nothing listens there: no alert is waited for.
+RECEIVER: dict[str, Any] = {
+    "name": "mail",
+    "email_configs": [
+        {
+            "to": "oncall@example.com",
+            "from": "alerts@example.com",
+            "smarthost": "127.0.0.1:2525",
+            "require_tls": False,
+        }
+    ],
+}
 EMPTY = HERE / "empty.yml"
 # Playbooks by side.
 SIDES = {"ours": ROOT / "site.yml", "ordinary": HERE / "ordinary/site.yml"}
+
+
+def placed(size: int) -> int:
+    """Components on so many hosts: all of them on the first, node_exporter alone on the others."""
+    return len(PORTS) + size - 1
 
 
 @dataclass(frozen=True)
@@ -65,7 +92,7 @@ def _hash(password: str) -> str:
 
 @dataclass(frozen=True)
 class Side:
-    """One way to do the work, with hosts of its own. The first host runs Prometheus, all run node_exporter."""
+    """One way to do the work, with hosts of its own."""
 
     name: str
     size: int
@@ -80,9 +107,12 @@ class Side:
     def server(self) -> str:
         return next(iter(self.nodes.values()))
 
-    @property
-    def components(self) -> int:
-        return self.size + 1
+    def nodes_of(self, component: str) -> list[str]:
+        first, *others = self.nodes
+        return [first, *others] if component == "node_exporter" else [first]
+
+    def password(self, component: str) -> str:
+        return self.passwords.server if component in SERVERS else self.passwords.exporter
 
     @property
     def inventory(self) -> Path:
@@ -93,28 +123,28 @@ class Side:
         self.destroy()
         # One line for each host would hide the measurements.
         with redirect_stdout(io.StringIO()), ThreadPoolExecutor(max_workers=4) as pool:
-            list(pool.map(lambda host: hosts.boot(host, IMAGE), self.nodes.values()))
+            list(pool.map(self._boot, self.nodes.values()))
         self.inventory.mkdir(parents=True, mode=0o700)
-        first = next(iter(self.nodes))
         inventory = {
             "all": {
                 "vars": {
                     "ansible_connection": "community.docker.docker",
                     "ansible_python_interpreter": "/usr/bin/python3",
+                    "alertmanager_receivers": [RECEIVER],
                     **self.passwords.variables(),
                     **variables,
                 },
-                "children": {
-                    "prometheus": {"hosts": {first: {}}},
-                    "node_exporter": {
-                        "hosts": {
-                            node: {"ansible_host": hosts.container_name(host)} for node, host in self.nodes.items()
-                        }
-                    },
-                },
+                "hosts": {node: {"ansible_host": hosts.container_name(host)} for node, host in self.nodes.items()},
+                "children": {component: {"hosts": dict.fromkeys(self.nodes_of(component))} for component in PORTS},
             }
         }
         (self.inventory / "hosts.yml").write_text(yaml.safe_dump(inventory))
+
+    def _boot(self, host: str) -> None:
+        first = host == self.server
+        booted = hosts.boot(host, FIRST_IMAGE if first else OTHER_IMAGE)
+        if first and HOST_FILES.exists():
+            hosts.put_files(booted, HOST_FILES)
 
     def destroy(self) -> None:
         with ThreadPoolExecutor(max_workers=4) as pool:
