@@ -98,6 +98,7 @@ def test_units_are_hardened(host):
 def test_hardening_hides_nothing_from_node_exporter(host):
     """The same collectors work, and the same metrics come, as for a node_exporter with no hardening at all."""
     flags = "--collector.filesystem.fs-types-exclude='^(proc|sysfs|cgroup2?|devpts|mqueue)$'"
+    flags += r" --collector.systemd --collector.systemd.unit-include='.+\.(service|mount)'"
     host.check_output(
         "systemd-run --unit=bare --uid=node_exporter --gid=node_exporter "
         f"node_exporter --web.listen-address=127.0.0.1:9101 {flags}"

@@ -39,7 +39,7 @@ SYNTHETIC = {
     "scrape_samples_scraped": set(),
     "scrape_series_added": set(),
 }
-TARGET_LABELS = {"job", "instance", "service", "module", "target", "prober", "server"}
+TARGET_LABELS = {"job", "instance", "service", "module", "target", "prober", "database"}
 INVENTORY = {"monitoring:threshold": {"alert"}, "monitoring:expected_job": {"job"}, "monitoring:objective": {"service"}}
 
 # What the unit tests of promtool take for the inventory.
