@@ -20,6 +20,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.flags import r
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import (
     local_archive,
     mirror_folder,
+    record_in_lock,
     worker_release,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import (
@@ -87,7 +88,11 @@ class ActionModule(ActionBase):
 
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         if result.get("archive_wanted"):
-            result = self._push_and_repeat(args, payload, result["archive_wanted"], task_vars)
+            first, result = result, self._push_and_repeat(args, payload, result["archive_wanted"], task_vars)
+            result["actions"] = [*first["actions"], *result.get("actions", [])]
+        learned = result.pop("learned_checksum", None)
+        if learned and record_in_lock(args["lock"], learned["path"], learned["sha256"]):
+            result.setdefault("actions", []).append(f"recorded the checksum of {learned['path']} in {args['lock']}")
         return self._present(args, files, unit, result)
 
     def _payload(

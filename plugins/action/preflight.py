@@ -39,7 +39,6 @@ class ActionModule(ActionBase):
         self.host = str(variables["inventory_hostname"])
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self.reachable = True
         self._check_names(variables)
         if variables["ansible_play_hosts_all"][0] == self.host:
             self._check_inventory(variables)
@@ -55,7 +54,7 @@ class ActionModule(ActionBase):
         if self.warnings:
             result["warnings"] = self.warnings
         if self.problems:
-            result["failed" if self.reachable else "unreachable"] = True
+            result["failed"] = True
             result["msg"] = report(self.host, self.problems, everywhere=bool(self._task.any_errors_fatal))
         return result
 
@@ -114,7 +113,7 @@ class ActionModule(ActionBase):
         templar = self._templar.copy_with_new_env(available_variables=seen)
         settings = {}
         wanted = [name for role in roles for name in role_facts.options(role)]
-        for name in (*wanted, *role_facts.WITHOUT_SPEC, "ansible_host"):
+        for name in (*wanted, "ansible_host"):
             if name in seen:
                 try:
                     settings[name] = templar.template(seen[name])
@@ -193,9 +192,8 @@ class ActionModule(ActionBase):
         try:
             answer = self._low_level_execute_command(script)
         except AnsibleConnectionFailure as error:
-            self.reachable = False
-            remedy = f"bring it up, correct its address, or leave it out with --limit '!{self.host}'"
-            self.problems.append(Problem("the host cannot be reached", str(error), remedy))
+            # No reason to leave the others as they are: among many hosts one is always away.
+            self.warnings.append(f"{self.host} cannot be reached, so nothing of it is known, nor changed: {error}")
             return None
         except AnsibleError as error:  # a wrong password for sudo, for example
             answer = {"stdout": "", "stderr": str(error), "rc": 1}

@@ -60,6 +60,7 @@ class Kept:
         """Call it while the service is stopped."""
         partial = f"{self.folder}.new"
         _files.remove(partial)
+        _files.remove(f"{self.home}/{DISCARDED}")  # of a restore that was killed at its very end
         os.mkdir(partial, 0o700)
         try:
             for name in self.entries():
@@ -74,8 +75,7 @@ class Kept:
     def _copy(self, source: str, target: str, immutable: bool) -> None:
         copy = _link if immutable else _files.copy_access
         if os.path.isdir(source):
-            shutil.copytree(source, target, symlinks=True, copy_function=copy)
-            _own_like(source, target)
+            _files.copy_tree(source, target, copy)
         else:
             copy(source, target)
 
@@ -91,6 +91,11 @@ def interrupted(home: str) -> str | None:
     return None
 
 
+def has_copy(home: str, number: str) -> bool:
+    """Whether there is something to restore for a generation, perhaps in part."""
+    return os.path.isdir(f"{home}/{PREFIX}{number}") or os.path.isdir(f"{home}/{RESTORING}{number}")
+
+
 def restore(home: str, number: str) -> bool:
     """Put the copy for generation C(number) in place of the present data; False where none was kept.
 
@@ -99,24 +104,31 @@ def restore(home: str, number: str) -> bool:
     """
     folder, restoring, discarded = f"{home}/{PREFIX}{number}", f"{home}/{RESTORING}{number}", f"{home}/{DISCARDED}"
     if os.path.isdir(folder):
-        os.makedirs(discarded, mode=0o700, exist_ok=True)
         for name in os.listdir(home):
             if not name.startswith(OURS):
-                os.rename(os.path.join(home, name), os.path.join(discarded, name))
+                _discard(home, name)
         os.rename(folder, restoring)
     if not os.path.isdir(restoring):
         _files.remove(discarded)  # of a restore that was killed at its very end
         return False
     for name in os.listdir(restoring):
+        _discard(home, name)  # whatever somebody started in the meantime has written
         os.rename(os.path.join(restoring, name), os.path.join(home, name))
     os.rmdir(restoring)
     _files.remove(discarded)
     return True
 
 
+def _discard(home: str, name: str) -> None:
+    if os.path.lexists(os.path.join(home, name)):
+        os.makedirs(f"{home}/{DISCARDED}", mode=0o700, exist_ok=True)
+        _files.remove(f"{home}/{DISCARDED}/{name}")
+        os.rename(os.path.join(home, name), f"{home}/{DISCARDED}/{name}")
+
+
 def forget(home: str) -> None:
     """Drop every copy: the step has proven itself."""
-    for folder in glob.glob(f"{glob.escape(home)}/{PREFIX}*"):
+    for folder in glob.glob(f"{glob.escape(home)}/{OURS}*"):
         _files.remove(folder)
 
 
@@ -128,10 +140,3 @@ def _size(path: str) -> int:
     if not os.path.isdir(path):
         return os.lstat(path).st_size
     return sum(os.lstat(os.path.join(path, name)).st_size for name in _files.relative_files(path))
-
-
-def _own_like(source: str, target: str) -> None:
-    """copytree keeps the owner of files (through the copy function) but not of folders."""
-    for base, _folders, _names in os.walk(source):
-        status = os.lstat(base)
-        os.chown(os.path.join(target, os.path.relpath(base, source)), status.st_uid, status.st_gid)

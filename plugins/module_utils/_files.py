@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import tempfile
 import typing as t
 
 TEMPORARY = ".new-"  # what the name of a file begins with until it is whole
+MOVING = ".opswatch-moving"  # what the name of a tree ends with while it is moved to another file system
 
 
 def sha256(content: bytes) -> str:
@@ -81,7 +83,9 @@ def write_file(path: str, content: bytes, mode: int = 0o644, uid: int = 0, gid: 
             set_access(temporary, mode, uid, gid)
             os.fsync(handle.fileno())
         os.rename(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename or path  # a full disk names no file
         remove(temporary)
         raise
     flush_folder(folder)
@@ -114,6 +118,12 @@ def remove(path: str) -> None:
         os.unlink(path)
 
 
+def remove_empty(folder: str) -> None:
+    """Remove a folder if there is nothing but folders in it."""
+    if not relative_files(folder):
+        remove(folder)
+
+
 def relative_files(folder: str) -> list[str]:
     """Every file and link below a folder, relative to it, in order. Links are not followed."""
     found = []
@@ -129,3 +139,35 @@ def copy_access(source: str, target: str) -> None:
     if os.geteuid() == 0:
         status = os.lstat(source)
         os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+
+
+def copy_tree(source: str, target: str, copy: t.Callable[[str, str], t.Any] = copy_access) -> None:
+    """Copy a folder with everything in it, owners included."""
+    shutil.copytree(source, target, symlinks=True, copy_function=copy)
+    if os.geteuid() == 0:
+        for base, _folders, _names in os.walk(source):  # the copy function is not asked for folders
+            status = os.lstat(base)
+            os.chown(os.path.join(target, os.path.relpath(base, source)), status.st_uid, status.st_gid)
+
+
+def move(source: str, target: str) -> None:
+    """Move a file or folder, also to another file system.
+
+    At every moment, one of the two names has all of it; what has its own name is whole.
+    """
+    try:
+        os.rename(source, target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    whole, gone = target + MOVING, source + MOVING
+    remove(whole)
+    if os.path.isdir(source) and not os.path.islink(source):
+        copy_tree(source, whole)
+    else:
+        copy_access(source, whole)
+    os.sync()
+    os.rename(whole, target)
+    os.rename(source, gone)
+    remove(gone)

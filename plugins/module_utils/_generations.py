@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import subprocess
 import time
@@ -14,6 +15,7 @@ from . import _files
 from ._errors import ComponentError
 from ._layout import Layout
 from ._plan import File, Generation
+from ._release import PARTIAL
 
 # Links inside a generation's configuration, so that it names its own secrets and targets by relative paths.
 STABLE_LINKS = ("live", "secrets")
@@ -107,11 +109,11 @@ def is_link_to(path: str, target: str) -> bool:
 
 
 def leftovers(layout: Layout, committed: t.Iterable[int], current: int | None) -> list[str]:
-    """What a killed run left half-made: its staging, a generation that was never in force, temporary files."""
-    paths = [layout.staging, f"{layout.undo}.new", f"{layout.current}.new", f"{layout.unit}.new"]
+    """What a killed run left half-made: its staging, a generation never in force, a release, temporary files."""
+    paths = [layout.staging, f"{layout.current}.new", f"{layout.unit}.new"]
     paths += [layout.generation(n) for n in numbers(layout) if n not in committed and n != current]
+    paths += glob.glob(f"{glob.escape(layout.releases)}/{PARTIAL}*")
     for folder in (layout.live, layout.secrets):
         names = _files.relative_files(folder)
         paths += [f"{folder}/{name}" for name in names if os.path.basename(name).startswith(_files.TEMPORARY)]
-        paths += [f"{folder}/{name}" for name in names if name.endswith(".undo")]
     return [path for path in paths if os.path.lexists(path)]

@@ -64,6 +64,11 @@ class Layout:
         return f"{self.home}/adopted"
 
     @property
+    def adoption(self) -> str:
+        """What is being moved to C(adopted), until the change that needs it is committed."""
+        return f"{self.home}/adoption.json"
+
+    @property
     def journal(self) -> str:
         return f"{self.home}/journal.json"
 

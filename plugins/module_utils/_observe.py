@@ -11,7 +11,7 @@ import pwd
 import stat
 import typing as t
 
-from . import _files, _generations, _release, _service, _undo
+from . import _data, _files, _generations, _release, _service, _undo
 from ._layout import Layout
 from ._plan import Desired, Generation, Key, Observed, Seen, Service
 
@@ -53,7 +53,8 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         release=_release.is_installed(layout.release(desired.version), programs),
         releases={n: generation.version for n, generation in all_read.items() if generation},
         installed=_installed(layout),
-        service=Service(active=status.running, enabled=status.enabled),
+        # One of the same name that a package brought is not ours that runs.
+        service=Service(active=ours and status.running, enabled=ours and status.enabled),
         wrong_links=tuple(
             path for path, target in layout.links(programs).items() if not _generations.is_link_to(path, target)
         ),
@@ -62,9 +63,11 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         packaged=_packaged(layout, packages, ours),
         ours=ours,
         leftovers=bool(_generations.leftovers(layout, committed, number))
-        or (not journal and (os.path.lexists(layout.undo) or os.path.lexists(layout.journal))),
+        or (not journal and any(map(os.path.lexists, (layout.undo, layout.adoption, layout.journal))))
+        or (desired.state == "absent" and os.path.isdir(layout.generations)),
         pending=pending,
-        data=_has_entries(layout.data),
+        data=_is_there(layout.data),
+        kept=journal is not None and fallback is not None and _data.has_copy(layout.data, str(fallback)),
     )
 
 
@@ -143,8 +146,6 @@ def _installed(layout: Layout) -> tuple[str, ...]:
         return ()
 
 
-def _has_entries(folder: str) -> bool:
-    try:
-        return bool(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+def _is_there(folder: str) -> bool:
+    """A folder that can be removed, or has something in it; an empty file system of its own stays where it is."""
+    return os.path.isdir(folder) and (not os.path.ismount(folder) or bool(os.listdir(folder)))

@@ -137,6 +137,7 @@ class Observed:
     ours: bool = True  # the unit file, if there is one, was made here
     pending: str | None = None  # effect of an activation that was never proven
     data: bool = False
+    kept: bool = False  # a change under way has kept a copy of it already
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def _present(desired: Desired, observed: Observed) -> Plan:
     new_unit = current is None or observed.unit != desired.unit or current.unit != desired.unit
     gone = {key for key in known if key not in wanted and key in observed.files}
     new_config = any(place == "config" for place, path in {*changed, *gone})
-    new_generation = new_version or new_unit or new_config
+    # An account that is made anew may get other numbers, and what runs has the old ones.
+    new_generation = new_version or new_unit or new_config or not observed.account
     number = max(observed.numbers, default=0) + 1 if new_generation else None
     # A generation that one may go back to needs its secrets, if only by their names.
     kept = kept_generations(desired, observed, number)
@@ -181,7 +183,7 @@ def _present(desired: Desired, observed: Observed) -> Plan:
     needed = {key for n, keys in observed.secrets.items() if n in kept for key in keys}
     removed = tuple(sorted(gone - needed))
 
-    effect = _effect(desired, observed, changed, removed, new_version or new_unit)
+    effect = _effect(desired, observed, changed, removed, new_version or new_unit or not observed.account)
     outside = tuple(key for key in changed if key[0] != "config")
     purged = tuple(key for key in removed if key[0] != "config")
     fallback = observed.fallback if number or observed.pending else None
@@ -200,7 +202,7 @@ def _present(desired: Desired, observed: Observed) -> Plan:
     for validator in desired.validators:
         step("validate", validator, new_generation or changed or removed)
     step("adopt", ", ".join(observed.occupied + observed.packaged), observed.occupied or observed.packaged)
-    step("keep_data", f"{current.version if current else ''}", _breaks(desired, observed))
+    step("keep_data", observed.releases.get(observed.fallback or 0, ""), _breaks(desired, observed))
     step("write", _paths(outside), outside)
     step("access", _paths(access), access)
     step("activate", number, number)
@@ -324,13 +326,11 @@ def _effect(
 
 
 def _breaks(desired: Desired, observed: Observed) -> bool:
-    """True where the step crosses a version whose data the present one cannot read."""
-    if observed.current is None or observed.fallback is None or not observed.data:
+    """True where a copy of the data has to be kept: the step crosses a version that the proven one cannot read."""
+    proven = observed.releases.get(observed.fallback or 0)
+    if proven is None or observed.kept or not observed.data:
         return False
-    return any(
-        older(observed.current.version, border) and not older(desired.version, border)
-        for border in desired.breaking_versions
-    )
+    return any(older(proven, border) and not older(desired.version, border) for border in desired.breaking_versions)
 
 
 def _paths(keys: t.Iterable[Key]) -> str:

@@ -11,7 +11,7 @@ import re
 import ssl
 import time
 import typing as t
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ._errors import ComponentError
@@ -40,6 +40,10 @@ class Endpoint:
 class Answer:
     status: int  # 0: no answer at all
     text: str
+    refusal: ComponentError | None = None  # why it is no answer of a program that we may believe
+
+
+LASTING = 2.0  # seconds that a refusal is given
 
 
 class _NamedConnection(http.client.HTTPSConnection):
@@ -76,13 +80,14 @@ def ask(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
             return Answer(response.status, response.read().decode(errors="replace"))
         finally:
             connection.close()
-    except ssl.SSLCertVerificationError as error:  # waiting cannot heal it
-        raise ComponentError(
+    except ssl.SSLCertVerificationError as error:
+        refusal = ComponentError(
             f"{endpoint.base} shows a certificate that is not trusted",
             error.verify_message.rstrip("."),
             f"it has to name {endpoint.server_name or address.hostname} and be signed by "
             + (endpoint.ca or "an authority of the system"),
-        ) from error
+        )
+        return Answer(0, error.verify_message, refusal)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, str(error) or type(error).__name__)
 
@@ -95,6 +100,10 @@ def metric(text: str, name: str) -> float | None:
     return None
 
 
+def is_ready(endpoint: Endpoint, answer: Answer) -> bool:
+    return answer.status == 200 and re.search(endpoint.expect, answer.text) is not None
+
+
 def wait_until_ready(
     endpoint: Endpoint,
     alive: t.Callable[[], None],
@@ -102,6 +111,7 @@ def wait_until_ready(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
     ask: t.Callable[..., Answer] = ask,
+    ready: t.Callable[[Endpoint, Answer], bool] = is_ready,
 ) -> None:
     """Wait for a 200. C(alive) raises when the service died; C(patience) is seconds without any progress."""
     progress = ""
@@ -110,14 +120,15 @@ def wait_until_ready(
     while True:
         answer = ask(endpoint, endpoint.path)
         alive()
-        if answer.status == 200 and re.search(endpoint.expect, answer.text):
+        if ready(endpoint, answer):
             return
-        if answer.status in (401, 403):
-            raise ComponentError(
-                f"{endpoint.url} refuses our credentials",
-                f"HTTP {answer.status} for user {endpoint.user or '(none)'}",
-                "compare the password in monitoring_secrets_dir with the web configuration on the host",
-            )
+        if refusal := answer.refusal or _refused_credentials(endpoint, answer):
+            # Perhaps by another program, which has the port that ours dies for. To ask again is one more wrong login.
+            until = clock() + LASTING
+            while clock() < until:
+                sleep(0.1)
+                alive()
+            raise refusal
         if endpoint.progress and answer.status:
             seen = ask(endpoint, endpoint.progress).text
             if seen != progress:
@@ -135,6 +146,16 @@ def wait_until_ready(
         pause = min(pause * 1.5, 1.0)
 
 
+def _refused_credentials(endpoint: Endpoint, answer: Answer) -> ComponentError | None:
+    if answer.status not in (401, 403):
+        return None
+    return ComponentError(
+        f"{endpoint.url} refuses our credentials",
+        f"HTTP {answer.status} for user {endpoint.user or '(none)'}",
+        "compare the password in monitoring_secrets_dir with the web configuration on the host",
+    )
+
+
 def reload(
     unit: str, endpoint: Endpoint | None, metrics: str, alive: t.Callable[[], None], patience: float = 60
 ) -> None:
@@ -147,23 +168,28 @@ def reload(
         return
     success = f"{metrics}_config_last_reload_successful"
     stamp = f"{metrics}_config_last_reload_success_timestamp_seconds"
-    earlier = ask(endpoint, "/metrics").text
+    earlier = ask(endpoint, "/metrics")
     for _attempt in range(10):  # without the earlier time stamp nothing would be proven
-        if metric(earlier, stamp) is not None:
+        # Unless it shows the old certificate, until the reload: then it is the new one that proves it.
+        if earlier.refusal or metric(earlier.text, stamp) is not None:
             break
         time.sleep(0.2)
-        earlier = ask(endpoint, "/metrics").text
-    before, failed_before = metric(earlier, stamp), metric(earlier, success) == 0
+        earlier = ask(endpoint, "/metrics")
+    before, failed_before = metric(earlier.text, stamp), metric(earlier.text, success) == 0
     command("systemctl", "reload", unit)
-    deadline = time.monotonic() + patience
-    status, text = 0, ""
+    deadline, trusted_by = time.monotonic() + patience, time.monotonic() + LASTING
+    answer = Answer(0, "")
     while time.monotonic() < deadline:
-        status, text = astuple(ask(endpoint, "/metrics"))
-        if metric(text, success) == 0 and not failed_before:
+        answer = ask(endpoint, "/metrics")
+        if metric(answer.text, success) == 0 and not failed_before:
             raise ComponentError(f"{unit} refuses the new configuration", last_words(unit), "correct it and run again")
-        if metric(text, stamp) not in (None, before):
+        if metric(answer.text, stamp) not in (None, before):
             return
         alive()
+        if answer.refusal and time.monotonic() >= trusted_by:
+            raise answer.refusal
         time.sleep(0.05)
-    seen = last_words(unit) if status == 200 else f"{endpoint.base}/metrics: {f'HTTP {status}' if status else text}"
+    seen = last_words(unit)
+    if answer.status != 200:
+        seen = f"{endpoint.base}/metrics: {f'HTTP {answer.status}' if answer.status else answer.text}"
     raise ComponentError(f"{unit} did not take the new configuration within {patience:g} s", seen)

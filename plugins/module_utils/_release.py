@@ -11,20 +11,24 @@ import os
 import platform
 import re
 import shutil
+import socket
 import tarfile
 import typing as t
 import urllib.error
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field
 
 from ansible.module_utils.api import generate_jittered_backoff, retry_with_delays_and_condition
 from ansible.module_utils.urls import open_url
 
 from . import _files
-from ._errors import ComponentError
+from ._errors import ComponentError, from_system
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MARK = ".opswatch.json"
+PARTIAL = ".partial-"  # what the name of a release begins with until it is whole
 FETCH_ERRORS = (OSError, http.client.HTTPException)
+SILENCE = 20  # seconds without a word after which a server is given up
 _SUM = re.compile(r"^([0-9a-f]{64})[ \t]+[*]?(\S+)$")
 _LOCKED = re.compile(r"""^["']?([^"'#:\s]+)["']?\s*:\s*["']?(?:sha256:)?([0-9a-f]{64})["']?\s*(?:#.*)?$""")
 
@@ -40,6 +44,8 @@ class Source:
     checksums_path: str = ""  # the release's own checksum file
     pushed: str = ""  # the archive, already on this host
     programs: tuple[str, ...] = ()
+    names: t.Mapping[str, str] = field(default_factory=dict)  # of programs that upstream calls otherwise
+    unpublished: bool = False  # upstream publishes no checksum of it
 
     @property
     def url(self) -> str:
@@ -64,19 +70,27 @@ def architecture(machine: str | None = None) -> str:
 
 
 def is_installed(folder: str, programs: t.Iterable[str]) -> bool:
-    """True where the mark is there and no program changed size since it was unpacked."""
+    """True where the mark is there and every program can be run and has the size with which it was unpacked."""
     mark = _files.read_json(os.path.join(folder, MARK))
     if mark is None:
         return False
+    paths = {name: os.path.join(folder, name) for name in programs}
     try:
-        return all(os.stat(os.path.join(folder, name)).st_size == mark["sizes"][name] for name in programs)
+        return all(
+            os.stat(path).st_size == mark["sizes"][name] and os.access(path, os.X_OK) for name, path in paths.items()
+        )
     except (OSError, KeyError, TypeError):
         return False
 
 
+def installed_checksum(folder: str) -> str:
+    """SHA-256 of what a release was unpacked from; empty where none is installed."""
+    return str((_files.read_json(os.path.join(folder, MARK)) or {}).get("sha256", ""))
+
+
 def install(source: Source, folder: str) -> str:
     """Fetch, verify and unpack a release into C(folder); returns where the checksum came from."""
-    partial = f"{os.path.dirname(folder)}/.partial-{os.path.basename(folder)}"
+    partial = f"{os.path.dirname(folder)}/{PARTIAL}{os.path.basename(folder)}"
     _files.remove(partial)
     for level in (3, 2, 1):  # /opt/opswatch, /opt/opswatch/<name>, releases: whatever root's umask is
         _files.make_folder(os.path.normpath(os.path.join(folder, *[".."] * level)))
@@ -85,10 +99,10 @@ def install(source: Source, folder: str) -> str:
         checksum, origin = find_checksum(source)
         archive = source.pushed or os.path.join(partial, os.path.basename(source.path))
         seen = _digest(archive) if source.pushed else _download(source.url, archive)
-        if seen != checksum:
+        if seen != (checksum or seen):
             raise ComponentError(
                 f"{shown(source.url)} has the wrong checksum, so it was not unpacked",
-                f"SHA-256 {seen}, but {origin} says {checksum}",
+                f"SHA-256 {seen}, but {origin} says {checksum}{_beginning(archive)}",
                 "fetch it again; if it stays so, the file or the checksum was changed: find out which before you go on",
             )
         _unpack(archive, os.path.join(partial, "tree"), source)
@@ -101,7 +115,8 @@ def install(source: Source, folder: str) -> str:
         os.rename(tree, folder)
         _files.flush_folder(os.path.dirname(folder))
     except OSError as error:
-        raise ComponentError(f"{shown(source.url)} could not be unpacked into {folder}", str(error)) from error
+        error.filename = error.filename or folder  # a full disk names no file
+        raise from_system(f"{shown(source.url)} could not be unpacked into {folder}", error) from error
     finally:
         _files.remove(partial)
     if shutil.which("restorecon"):
@@ -112,25 +127,34 @@ def install(source: Source, folder: str) -> str:
 
 
 def find_checksum(source: Source) -> tuple[str, str]:
-    """(SHA-256, where it is from): the user's lock, the mirror's lock, the release's own file, in this order."""
+    """(SHA-256, where it is from): the user's lock, the mirror's lock, the release's own file, in this order.
+
+    The SHA-256 is empty where upstream publishes none: then what is fetched now is what holds from now on.
+    """
     if source.checksum:
         return source.checksum, "the checksum that the control node has"
-    if source.pushed:
+    if source.pushed and not source.unpublished:
         raise ComponentError(f"the mirror has no checksum of {source.path}", "", _NO_SUM)
-    if source.mirror_lock:
+    if source.mirror_lock and not source.pushed:
         listed = dict(
             match.groups() for match in map(_LOCKED.match, _text(source.mirror_lock, True).splitlines()) if match
         )
         if source.path in listed:
             return listed[source.path], shown(source.mirror_lock)
-    if source.checksums_path:
+    if source.checksums_path and not source.pushed:
         url = f"{source.base.rstrip('/')}/{source.checksums_path}"
-        for line in _text(url, False).splitlines():
+        text = _text(url, False)
+        for line in text.splitlines():
             match = _SUM.match(line.strip())
             if match and os.path.basename(match.group(2)) == os.path.basename(source.path):
                 return match.group(1), shown(url)
-        raise ComponentError(f"{shown(url)} has no checksum of {os.path.basename(source.path)}", "", _NO_SUM)
-    raise ComponentError(f"no checksum is known for {source.path}", "", _NO_SUM)
+        seen = f"it begins with {text[:40]!r}"
+        raise ComponentError(f"{shown(url)} has no checksum of {os.path.basename(source.path)}", seen, _NO_SUM)
+    if source.unpublished and (source.pushed or source.base.startswith("https://")):
+        brought = "the mirror on the control node has" if source.pushed else "HTTPS brought"
+        return "", f"nothing, as upstream publishes no checksum: what {brought} is what holds from now on"
+    seen = f"upstream publishes none, and {shown(source.base)} is no https address" if source.unpublished else ""
+    raise ComponentError(f"no checksum is known for {source.path}", seen, _NO_SUM)
 
 
 _NO_SUM = "state it in releases.lock.yml beside the inventory (the path below the host: its SHA-256)"
@@ -149,7 +173,14 @@ def _text(url: str, may_be_missing: bool) -> str:
         raise _unreachable(url, error) from error
 
 
+def _is_silence(error: BaseException | None) -> bool:
+    reason = getattr(error, "reason", error)
+    return isinstance(reason, socket.timeout)  # TimeoutError itself only from Python 3.10 on
+
+
 def _worth_a_retry(error: Exception) -> bool:
+    if _is_silence(error):  # it had its time
+        return False
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         return error.code in (429, 500, 502, 503, 504)
@@ -160,35 +191,47 @@ def _worth_a_retry(error: Exception) -> bool:
     generate_jittered_backoff(retries=2, delay_base=1, delay_threshold=4), should_retry_error=_worth_a_retry
 )
 def _open(url: str) -> t.Any:
-    return open_url(url, timeout=20, http_agent="opswatch.monitoring", use_netrc=False, decompress=False)
+    return open_url(url, timeout=SILENCE, http_agent="opswatch.monitoring", use_netrc=False, decompress=False)
 
 
 def _download(url: str, path: str) -> str:
     """Stream a file to C(path); returns its SHA-256."""
     digest = hashlib.sha256()
-    received = 0
     try:
-        with _open(url) as response, open(path, "wb") as handle:
-            expected = int(response.headers.get("Content-Length") or 0)
-            for chunk in iter(lambda: response.read(1 << 20), b""):
+        with open(path, "wb") as handle:
+            for chunk in _chunks(url):
                 handle.write(chunk)
                 digest.update(chunk)
+    except OSError as error:
+        error.filename = error.filename or path  # a full disk names no file
+        raise
+    return digest.hexdigest()
+
+
+def _chunks(url: str) -> t.Iterator[bytes]:
+    """A file, piece by piece. What goes wrong in here is the network's fault, and not that of a disk."""
+    received, expected = 0, 0
+    try:
+        with _open(url) as response:
+            expected = int(response.headers.get("Content-Length") or 0)
+            while chunk := response.read(1 << 16):
                 received += len(chunk)
+                yield chunk
     except FETCH_ERRORS as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(url, error, f" after {received} of {expected} bytes" if received else "") from error
     if expected and received != expected:
         raise ComponentError(
             f"{shown(url)} ended early", f"{received} of {expected} bytes", "run again; nothing was installed"
         )
-    return digest.hexdigest()
 
 
-def _unreachable(url: str, error: Exception) -> ComponentError:
+def _unreachable(url: str, error: Exception, progress: str = "") -> ComponentError:
     if isinstance(error, urllib.error.HTTPError):
         error.close()
+    seen = f"the server said nothing for {SILENCE} s{progress}" if _is_silence(error) else f"{error}{progress}"
     return ComponentError(
         f"{shown(url)} could not be fetched",
-        shown(str(error)),
+        shown(seen),
         "check that this host reaches it, or set monitoring_mirror (a URL, or a folder on the control node)",
     )
 
@@ -200,20 +243,43 @@ def _digest(path: str) -> str:
     return seen
 
 
+def _beginning(path: str) -> str:
+    """How a file begins that should be an archive and is a web page, as many a proxy or login page answers with."""
+    with open(path, "rb") as handle:
+        text = handle.read(60).decode(errors="replace").strip()
+    return f"; it begins with {text[:40]!r}, so it is a web page" if text.startswith("<") else ""
+
+
+def _spread(archive: str, folder: str) -> None:
+    """Unpack an archive, by its name; what has the name of none is a program itself."""
+    known = [ending for _name, endings, _what in shutil.get_unpack_formats() for ending in endings]
+    if not archive.endswith(tuple(known)):
+        os.mkdir(folder)
+        shutil.copyfile(archive, os.path.join(folder, os.path.basename(archive)))
+        return
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") and ".tar" in archive else {}
+    shutil.unpack_archive(archive, folder, **options)
+
+
 def _unpack(archive: str, tree: str, source: Source) -> None:
     """Unpack into C(tree), without the archive's own top folder, readable by all and writable by nobody."""
     spread = f"{tree}.spread"
-    options = {"filter": "data"} if hasattr(tarfile, "data_filter") and ".tar" in archive else {}
     try:
-        shutil.unpack_archive(archive, spread, **options)
-    except (shutil.ReadError, tarfile.TarError, EOFError, ValueError) as error:
-        raise ComponentError(f"{shown(source.url)} is not an archive that can be unpacked", str(error)) from error
+        _spread(archive, spread)
+    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
+        seen = f"{error}{_beginning(archive)}"
+        raise ComponentError(f"{shown(source.url)} is not an archive that can be unpacked", seen) from error
     entries = os.listdir(spread)
     top = os.path.join(spread, entries[0]) if len(entries) == 1 else spread
     os.rename(top if os.path.isdir(top) else spread, tree)
+    held = ", ".join(sorted(os.listdir(tree)))
+    for name, theirs in source.names.items():
+        if os.path.isfile(os.path.join(tree, theirs)):
+            os.rename(os.path.join(tree, theirs), os.path.join(tree, name))
     missing = [name for name in source.programs if not os.path.isfile(os.path.join(tree, name))]
     if missing:
-        raise ComponentError(f"{shown(source.url)} lacks {', '.join(missing)}", ", ".join(sorted(os.listdir(tree))))
+        wanted = ", ".join(source.names.get(name, name) for name in missing)
+        raise ComponentError(f"{shown(source.url)} lacks {wanted}", held)
     for base, _folders, files in os.walk(tree):
         _files.set_access(base, 0o755, 0, 0)
         for name in files:

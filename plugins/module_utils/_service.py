@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ._errors import ComponentError
 
 PATIENCE = 900  # seconds: a large Prometheus needs minutes to stop
+OLDEST = 250  # version of systemd
 
 # Tell-tale words of a program that does not start, and what people do about them.
 REMEDIES = (
@@ -53,15 +54,32 @@ def command(*words: str, check: bool = True) -> str:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
     except FileNotFoundError as missing:
         raise ComponentError(
-            f"{words[0]} is missing", str(missing), "this host needs systemd 250 or later"
+            f"{words[0]} is missing", str(missing), f"this host needs systemd {OLDEST} or later"
         ) from missing
     except subprocess.TimeoutExpired as stuck:
         raise ComponentError(
             f"`{' '.join(words)}` took more than {PATIENCE} s", "", "look at `systemctl list-jobs`"
         ) from stuck
     if check and done.returncode:
-        raise ComponentError(f"`{' '.join(words)}` failed", done.stderr or done.stdout)
+        seen = done.stderr or done.stdout
+        if "not been booted with systemd" in seen:
+            raise ComponentError(
+                "systemd does not run on this host", seen, f"choose a host that runs systemd {OLDEST} or later"
+            )
+        raise ComponentError(f"`{' '.join(words)}` failed", seen)
     return done.stdout
+
+
+def check_version() -> None:
+    """LoadCredential, StateDirectory and the protections of the units, as we use them, came with this version."""
+    words = command("systemctl", "--version").split()
+    version = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    if version < OLDEST:
+        raise ComponentError(
+            f"this host has systemd {version}, and systemd {OLDEST} or later is needed",
+            " ".join(words[:3]),
+            "use a newer system: Debian 12, Ubuntu 24.04, RHEL 9 or later",
+        )
 
 
 _SHOWN = "ActiveState,SubState,UnitFileState,MainPID,NRestarts,ExecMainStartTimestampMonotonic,Result,InvocationID"

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 import typing as t
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from . import _data, _files, _generations, _ready, _release, _service, _staging, _undo
-from ._errors import ComponentError
+from . import _adoption, _data, _files, _generations, _ready, _release, _removal, _service, _staging, _undo
+from ._errors import ComponentError, from_system
 from ._layout import Layout
 from ._observe import account_ids
 from ._plan import Key, Observed, Plan, Step, stale_generations, stale_releases
 from ._spec import Spec
-from ._way_back import boot_id, go_back, keep_failed, settle
+from ._way_back import back_to_nothing, boot_id, go_back, settle
 
 
 @contextmanager
@@ -56,8 +55,6 @@ class Transaction:
     disturbed: bool = False  # the service itself was stopped, restarted or reloaded
     committed: bool = False
     started: _service.Status | None = None
-    stopped_units: list[tuple[str, bool, bool]] = field(default_factory=list)  # name, enabled, running
-    moved: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
         try:
@@ -68,7 +65,7 @@ class Transaction:
         except ComponentError as error:
             self._give_up(error)
         except OSError as error:
-            self._give_up(ComponentError(f"{step.words(done=False)} failed", str(error)))
+            self._give_up(from_system(f"{step.words(done=False)} failed", error))
         _files.remove(self.layout.staging)
         if self.spec.desired.state == "present":
             _undo.forget(self.layout)
@@ -86,7 +83,8 @@ class Transaction:
 
     def _account(self, step: Step) -> None:
         name = self.layout.name
-        text = f'u {name} - "{name} (opswatch.monitoring)" {self.layout.data}\n'
+        # The path instead of a number: an account that was removed gets its number back from the data it owned.
+        text = f'u {name} {self.layout.data} "{name} (opswatch.monitoring)" {self.layout.data}\n'
         os.makedirs(os.path.dirname(self.layout.sysusers), exist_ok=True)
         _files.write_file(self.layout.sysusers, text.encode())
         _service.command("systemd-sysusers", self.layout.sysusers)
@@ -124,20 +122,10 @@ class Transaction:
     # Steps that change what serves.
 
     def _adopt(self, step: Step) -> None:
-        """Stop what runs here so far and move its files away, so that all of it can be put back."""
         self.touched = True
         mine = [self.layout.unit_name] if self.layout.unit in self.observed.occupied else []
-        for unit in [*self.observed.packaged, *mine]:
-            seen = _service.status(unit)
-            self.stopped_units.append((unit, seen.enabled, seen.running))
-            _service.command("systemctl", "disable", "--now", unit)
-        folder = f"{self.layout.adopted}/{time.strftime('%Y%m%dT%H%M%S')}"
-        for path in self.observed.occupied:
-            keep = f"{folder}{path[len(self.layout.root) :]}"
-            os.makedirs(os.path.dirname(keep), mode=0o700, exist_ok=True)
-            shutil.move(path, keep, copy_function=_files.copy_access)
-            self.moved[path] = keep  # not before: what was not moved is not put back over the original
-        _service.command("systemctl", "daemon-reload")
+        units = [*self.observed.packaged, *mine]
+        _adoption.take(self.layout, units, self.observed.occupied, self.plan.number)
 
     def _keep_data(self, step: Step) -> None:
         data = self._data
@@ -225,36 +213,15 @@ class Transaction:
         _service.command("systemctl", "disable", "--now", self.layout.unit_name)
 
     def _remove(self, step: Step) -> None:
-        layout = self.layout
-        foreign = f"{layout.etc}.kept"
-        for path in self.observed.foreign:
-            target = f"{foreign}/{path}"
-            _files.make_folder(os.path.dirname(target))
-            _files.copy_access(f"{layout.place('config')}/{path}", target)
-        programs = self.spec.programs
-        for path, target in layout.links(programs).items():
-            if _generations.is_link_to(path, target):
-                _files.remove(path)
-        if self.observed.foreign:
-            os.rename(foreign, layout.etc)
-        if self.observed.ours:
-            _files.remove(layout.unit)
-        _files.remove(layout.sysusers)
-        _service.command("systemctl", "daemon-reload")
-        _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
-        _files.remove(os.path.dirname(layout.releases))
-        adopted = os.path.basename(layout.adopted)  # not ours to remove
-        for name in os.listdir(layout.home) if os.path.isdir(layout.home) else []:
-            if name != adopted:
-                _files.remove(os.path.join(layout.home, name))
-        if not os.path.isdir(layout.adopted):
-            _files.remove(layout.home)
-        for shared in (os.path.dirname(os.path.dirname(layout.releases)), os.path.dirname(layout.home)):
-            if os.path.isdir(shared) and not os.listdir(shared):
-                os.rmdir(shared)
+        _removal.remove(self.layout, self.spec.programs, self.observed.foreign, self.observed.ours)
 
     def _remove_data(self, step: Step) -> None:
-        _files.remove(self.layout.data)
+        folder = self.layout.data
+        if os.path.ismount(folder):  # a file system of its own is emptied; the mount is not ours
+            for name in os.listdir(folder):
+                _files.remove(os.path.join(folder, name))
+        else:
+            _files.remove(folder)
 
     # Parts of steps.
 
@@ -362,42 +329,15 @@ class Transaction:
         present = _generations.current_number(self.layout)
         back = self.plan.fallback if self.plan.number or self.observed.pending else present
         if back is None:
-            words = self._back_to_nothing()
+            ours = self.observed.ours or _files.file_sha256(self.layout.unit) == self.spec.desired.unit
+            words = back_to_nothing(self.layout, self.spec.programs, ours)
         elif present != back or self.disturbed:
             password = self.spec.endpoint.password if self.spec.endpoint else ""
             go_back(self.layout, back, self.plan.effect == "reload", password, self.spec.ready_timeout)
             words = f"rolled back to generation {back}, which answers"
         else:
             words = f"generation {back} was not disturbed"
-        self._undo_adoption()
+        _adoption.undo(self.layout)
         _undo.forget(self.layout)
         _files.remove(self.layout.staging)
         return words
-
-    def _undo_adoption(self) -> None:
-        for path, keep in self.moved.items():
-            _files.remove(path)
-            shutil.move(keep, path, copy_function=_files.copy_access)
-        if self.stopped_units:
-            _service.command("systemctl", "daemon-reload")
-        for unit, enabled, running in self.stopped_units:
-            if enabled:
-                _service.command("systemctl", "enable", unit)
-            if running:
-                _service.command("systemctl", "start", unit)
-
-    def _back_to_nothing(self) -> str:
-        """A first installation failed: leave no service behind, but what people need to see why."""
-        layout = self.layout
-        number = _generations.current_number(layout)
-        if _files.file_sha256(layout.unit) == self.spec.desired.unit:
-            _service.command("systemctl", "disable", "--now", layout.unit_name, check=False)
-            _files.remove(layout.unit)
-        for path, target in {**layout.links(self.spec.programs), layout.current: f"generations/{number}"}.items():
-            if _generations.is_link_to(path, target):
-                _files.remove(path)
-        if number:
-            keep_failed(layout, number)
-        _service.command("systemctl", "daemon-reload")
-        _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
-        return "nothing ran before and nothing runs now"

@@ -46,14 +46,13 @@ def restore(layout: Layout) -> None:
         for path in _files.relative_files(f"{undo}/{place}"):
             if os.path.basename(path).startswith(_files.TEMPORARY):
                 continue  # never finished, so nothing was overwritten either
-            target = os.path.join(layout.place(place), path)
-            _files.copy_access(f"{undo}/{place}/{path}", f"{target}.undo")
-            os.rename(f"{target}.undo", target)
+            # Renamed and not copied: a full disk does not stand in the way.
+            os.rename(f"{undo}/{place}/{path}", os.path.join(layout.place(place), path))
     for place, path in new_files(layout):
         _files.remove(os.path.join(layout.place(place), path))
 
 
 def forget(layout: Layout) -> None:
-    """The state is proven: neither the journal nor the copies are needed any more."""
-    _files.remove(layout.undo)
-    _files.remove(layout.journal)
+    """The state is proven: neither the copies, nor the note of an adoption, nor the journal are needed any more."""
+    for path in (layout.undo, layout.adoption, layout.journal):
+        _files.remove(path)

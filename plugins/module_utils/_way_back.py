@@ -33,6 +33,10 @@ def go_back(layout: Layout, back: int, only_reload: bool, password: str = "", pa
     only_reload = only_reload and _service.status(unit).running
     if not only_reload:
         _service.command("systemctl", "stop", unit, check=False)
+    if not only_reload and _data.has_copy(layout.data, str(back)):
+        # A host that starts anew before this is done must not start the service on half of the data. It is a precaution
+        # only: where /etc cannot be written, the way back is the more needed.
+        _service.command("systemctl", "disable", "--quiet", unit, check=False)
         _data.restore(layout.data, str(back))
     if leaving != back:
         _generations.switch(layout, back)
@@ -42,6 +46,8 @@ def go_back(layout: Layout, back: int, only_reload: bool, password: str = "", pa
         _service.command("systemctl", "daemon-reload")
         if leaving is not None:
             keep_failed(layout, leaving)
+    if not _service.status(unit).enabled:
+        _service.command("systemctl", "enable", "--quiet", unit)
     _service.command("systemctl", "reset-failed", unit, check=False)
     try:
         _service.command("systemctl", "reload" if only_reload else "start", unit)
@@ -55,16 +61,30 @@ def go_back(layout: Layout, back: int, only_reload: bool, password: str = "", pa
             words, remedy = _service.why_it_died(unit, seen)
             raise ComponentError(f"generation {back} does not stay up either", words, remedy)
 
-    def ask(endpoint: _ready.Endpoint, path: str) -> _ready.Answer:
-        answer = _ready.ask(endpoint, path)
-        return _ready.Answer(200, "") if answer.status == 401 else answer
+    def ready(endpoint: _ready.Endpoint, answer: _ready.Answer) -> bool:
+        """Its password may be an earlier one, and to be asked for it is an answer too."""
+        return answer.status == 401 or _ready.is_ready(endpoint, answer)
 
     alive()
     if stated.get("ready"):
         endpoint = replace(_ready.Endpoint(**stated["ready"]), password=password)
-        if not password:
-            endpoint = replace(endpoint, expect="")  # a refusal says nothing more
-        _ready.wait_until_ready(endpoint, alive, patience, ask=ask)
+        _ready.wait_until_ready(endpoint, alive, patience, ready=ready)
+
+
+def back_to_nothing(layout: Layout, programs: tuple[str, ...], ours: bool) -> str:
+    """A first installation failed: leave no service behind, but what people need to see why. C(ours): the unit is."""
+    number = _generations.current_number(layout)
+    if ours:
+        _service.command("systemctl", "disable", "--now", layout.unit_name, check=False)
+        _files.remove(layout.unit)
+    for path, target in {**layout.links(programs), layout.current: f"generations/{number}"}.items():
+        if _generations.is_link_to(path, target):
+            _files.remove(path)
+    if number:
+        keep_failed(layout, number)
+    _service.command("systemctl", "daemon-reload")
+    _service.command("systemctl", "reset-failed", layout.unit_name, check=False)
+    return "nothing ran before and nothing runs now"
 
 
 def second_look(layout: Layout, seconds: float) -> list[str]:
@@ -107,12 +127,11 @@ def boot_id() -> str:
     return _files.read_bytes("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
-def resume(layout: Layout, back: int, password: str, patience: float) -> str:
+def resume(layout: Layout, back: int, password: str, patience: float) -> None:
     """Complete a way back, so that what follows starts from a proven generation with its own data."""
     _undo.restore(layout)
     go_back(layout, back, False, password, patience)
     _undo.forget(layout)
-    return f"completed the way back to generation {back}, which an earlier run did not come to the end of"
 
 
 def settle(layout: Layout) -> None:

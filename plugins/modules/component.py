@@ -57,7 +57,7 @@ options:
         type: str
         default: https://github.com
       path:
-        description: Path of the archive below the host.
+        description: Path of the archive, or of the bare program, below the host.
         type: str
         required: true
       checksums:
@@ -68,6 +68,18 @@ options:
         type: list
         elements: str
         required: true
+      names:
+        description:
+          - What upstream calls a program, by its name here, where the two differ. C({version}) and C({arch}) are filled in.
+          - An O(release.path) that ends like no archive is taken for the program itself.
+        type: dict
+        default: {}
+      unpublished_checksum:
+        description:
+          - Upstream publishes no SHA-256 of this release. Then it is taken over HTTPS once (or from a mirror that is a
+            folder), recorded in O(lock), and enforced from then on.
+        type: bool
+        default: false
   mirror:
     description:
       - What stands in for O(release.host), as a URL that the host fetches from, or as a folder on the control node,

@@ -70,6 +70,14 @@ options:
         type: list
         elements: str
         default: []
+      names:
+        description: What programs are called in the archive, for each architecture, where it is not as here.
+        type: dict
+        default: {}
+      unpublished:
+        description: Upstream publishes no checksum, so that of what HTTPS brings is returned, to be recorded.
+        type: bool
+        default: false
   files:
     description: Every file that the component wants. Own files that are no longer listed are removed.
     type: list
@@ -228,6 +236,10 @@ before:
   type: list
   elements: dict
   returned: success
+learned_checksum:
+  description: The path of a release for which upstream publishes no checksum, and the SHA-256 of what is installed.
+  type: dict
+  returned: when O(release.unpublished=true) and no checksum was given
 archive_wanted:
   description: The release that has to be pushed before anything can be done. Nothing was changed.
   type: dict
@@ -236,151 +248,23 @@ archive_wanted:
 
 import base64
 import os
-import re
 import typing as t
 import zlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations
-from ansible_collections.opswatch.monitoring.plugins.module_utils._data import Data, interrupted
-from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations, _service
+from ansible_collections.opswatch.monitoring.plugins.module_utils._arguments import ARGUMENT_SPEC, build
+from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError, from_system
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import observe
-from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import (
-    Desired,
-    File,
-    Observed,
-    Plan,
-    older,
-    plan,
-)
-from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Endpoint
-from ansible_collections.opswatch.monitoring.plugins.module_utils._release import Source, architecture
+from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import Observed, Plan, plan
+from ansible_collections.opswatch.monitoring.plugins.module_utils._recovery import first_need
+from ansible_collections.opswatch.monitoring.plugins.module_utils._release import installed_checksum
 from ansible_collections.opswatch.monitoring.plugins.module_utils._spec import Spec
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import Transaction, lock
-from ansible_collections.opswatch.monitoring.plugins.module_utils._way_back import resume
 
 PUSHED = "none"
 MAX_DIFF_SIZE = 1 << 18
-
-ARGUMENT_SPEC: dict[str, t.Any] = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "version": {"type": "str", "default": ""},
-    "release": {
-        "type": "dict",
-        "default": {},
-        "options": {
-            "base": {"type": "str", "default": ""},
-            "paths": {"type": "dict", "default": {}},
-            "checksum_paths": {"type": "dict", "default": {}},
-            "checksums": {"type": "dict", "default": {}},
-            "mirror_lock": {"type": "str", "default": ""},
-            "archive": {"type": "path"},
-            "programs": {"type": "list", "elements": "str", "default": []},
-        },
-    },
-    "files": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "path": {"type": "str", "required": True},
-            "place": {"type": "str", "choices": ["config", "live", "secret"], "default": "config"},
-            "content": {"type": "str", "required": True, "no_log": True},
-            "mode": {"type": "str", "default": "0640"},
-            "on_change": {"type": "str", "choices": ["nothing", "reload", "restart"], "default": "restart"},
-        },
-    },
-    "unit": {"type": "str", "default": ""},
-    "flag_check": {"type": "list", "elements": "str", "default": []},
-    "validate": {"type": "list", "elements": "list", "default": []},
-    "can_reload": {"type": "bool", "default": False},
-    "reload_metrics": {"type": "str", "default": ""},
-    "ready": {
-        "type": "dict",
-        "options": {
-            "base": {"type": "str", "required": True},
-            "path": {"type": "str", "default": "/-/ready"},
-            "user": {"type": "str", "default": ""},
-            "password": {"type": "str", "default": "", "no_log": True},
-            "ca": {"type": "str", "default": ""},
-            "server_name": {"type": "str", "default": ""},
-            "progress": {"type": "str", "default": ""},
-            "expect": {"type": "str", "default": ""},
-        },
-    },
-    "ready_timeout": {"type": "int", "default": 600},
-    "data": {
-        "type": "dict",
-        "options": {
-            "immutable": {"type": "list", "elements": "str", "default": []},
-            "breaking_versions": {"type": "list", "elements": "str", "default": []},
-        },
-    },
-    "packages": {"type": "list", "elements": "str", "default": []},
-    "generations": {"type": "int", "default": 3},
-    "adopt": {"type": "bool", "default": False},
-    "allow_downgrade": {"type": "bool", "default": False},
-    "remove_data": {"type": "bool", "default": False},
-}
-
-
-def build(params: t.Mapping[str, t.Any]) -> tuple[Spec, tuple[str, ...]]:
-    """The typed description that the engine works with, and the units of packages."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", params["name"]):
-        raise ComponentError(f"{params['name']!r} cannot name a component", "", "use a-z, 0-9 and _")
-    for file in params["files"]:
-        if os.path.isabs(file["path"]) or ".." in file["path"].split("/"):
-            raise ComponentError(
-                f"the file {file['path']} is not inside its place", "", "use a relative path without .."
-            )
-    contents = {(f["place"], f["path"]): base64.b64decode(f["content"]) for f in params["files"]}
-    files = tuple(
-        File(f["place"], f["path"], _files.sha256(contents[f["place"], f["path"]]), int(f["mode"], 8), f["on_change"])
-        for f in params["files"]
-    )
-    unit = base64.b64decode(params["unit"]).decode()
-    validators = tuple(tuple(str(word) for word in words) for words in params["validate"])
-    release, data = params["release"], params["data"]
-    arch = architecture()
-    desired = Desired(
-        name=params["name"],
-        state=params["state"],
-        version=params["version"],
-        files=files,
-        unit=_files.sha256(unit.encode()),
-        main_program=(release["programs"] or [params["name"]])[0],
-        validators=tuple(" ".join(words).replace("{release}/", "") for words in validators),
-        breaking_versions=tuple(data["breaking_versions"]) if data else (),
-        can_reload=params["can_reload"],
-        keep=params["generations"],
-        adopt=params["adopt"],
-        allow_downgrade=params["allow_downgrade"],
-        remove_data=params["remove_data"],
-    )
-    source = Source(
-        base=release["base"],
-        path=release["paths"].get(arch, ""),
-        checksum=release["checksums"].get(arch, ""),
-        mirror_lock=release["mirror_lock"],
-        checksums_path=release["checksum_paths"].get(arch, ""),
-        pushed=release["archive"] or "",
-        programs=tuple(release["programs"]),
-    )
-    spec = Spec(
-        desired=desired,
-        contents=contents,
-        unit=unit,
-        source=source,
-        flag_check=tuple(params["flag_check"]),
-        validators=validators,
-        endpoint=Endpoint(**params["ready"]) if params["ready"] else None,
-        reload_metrics=params["reload_metrics"],
-        ready_timeout=params["ready_timeout"],
-        data=Data(tuple(data["immutable"])) if data else None,
-    )
-    return spec, tuple(params["packages"])
 
 
 def before(layout: Layout, observed: Observed, made: Plan) -> list[dict[str, str]]:
@@ -411,35 +295,50 @@ def changes(observed: Observed, made: Plan) -> dict[str, t.Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    layout = Layout(module.params["name"])
     actions: list[str] = []
+    spec = None
     try:
         if os.geteuid() != 0:
             raise ComponentError(
-                f"{module.params['name']} can only be changed by root",
+                f"{layout.name} can only be changed by root",
                 f"this ran as uid {os.geteuid()}",
                 "run the play with become: true (or as root)",
             )
         spec, packages = build(module.params)
-        layout = Layout(module.params["name"])
         if module.check_mode:
             result = look(layout, spec, packages)
         else:
             with lock(layout):
                 result = apply(layout, spec, packages, actions)
-    except ComponentError as error:
-        module.fail_json(msg=str(error), actions=actions)
+    except (ComponentError, OSError) as error:
+        if isinstance(error, OSError):
+            error = from_system(f"the host cannot be looked at or prepared for {layout.name}", error)
+        module.fail_json(msg=str(error), actions=actions, **learned(layout, spec))
     for warning in result.pop("foreign", []):
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(**result, **({} if module.check_mode else learned(layout, spec)))
+
+
+def learned(layout: Layout, spec: Spec | None) -> dict[str, t.Any]:
+    """The checksum of what was installed without one, also by a run that failed later: it holds from now on."""
+    if spec is None or not spec.source.unpublished or spec.source.checksum:
+        return {}
+    checksum = installed_checksum(layout.release(spec.desired.version))
+    return {"learned_checksum": {"path": spec.source.path, "sha256": checksum}} if checksum else {}
 
 
 def look(layout: Layout, spec: Spec, packages: tuple[str, ...]) -> dict[str, t.Any]:
     """What a run would do."""
     observed = observe(layout, spec.desired, spec.programs, packages)
-    made = plan(spec.desired, observed)
+    if (need := first_need(layout, spec, observed)) is not None:
+        made, to_do = Plan(), [need.to_do, "look at the host again, and go on from there"]
+    else:
+        made = planned(spec, observed)
+        to_do = [step.words(done=False) for step in made.steps]
     return {
-        "changed": bool(made.steps),
-        "actions": [f"would {step.words(done=False)}" for step in made.steps],
+        "changed": bool(to_do),
+        "actions": [f"would {words}" for words in to_do],
         "before": before(layout, observed, made),
         "generation": made.number or (observed.current.number if observed.current else None),
         "foreign": list(made.warnings),
@@ -447,34 +346,28 @@ def look(layout: Layout, spec: Spec, packages: tuple[str, ...]) -> dict[str, t.A
     }
 
 
-def unfinished_way_back(layout: Layout, spec: Spec, observed: Observed) -> int | None:
-    """The generation that has to serve again before anything else is planned.
-
-    A run was killed while it put data back, or an upgrade was killed and the earlier version is wanted again.
-    """
-    number = interrupted(layout.data)
-    if number is not None and number.isdigit() and int(number) in observed.committed:
-        return int(number)
-    unproven = observed.current is not None and not observed.current.committed
-    if unproven and spec.desired.state == "present" and older(spec.desired.version, observed.current.version):
-        return observed.fallback
-    return None
+def planned(spec: Spec, observed: Observed) -> Plan:
+    made = plan(spec.desired, observed)
+    if made.steps and spec.desired.state == "present":
+        _service.check_version()  # here, because a host that is right is not asked
+    return made
 
 
 def apply(layout: Layout, spec: Spec, packages: tuple[str, ...], actions: list[str]) -> dict[str, t.Any]:
     observed = observe(layout, spec.desired, spec.programs, packages)
-    if (back := unfinished_way_back(layout, spec, observed)) is not None:
-        actions.append(resume(layout, back, spec.endpoint.password if spec.endpoint else "", spec.ready_timeout))
+    while (need := first_need(layout, spec, observed)) is not None:
+        need.act()
+        actions.append(need.done)
         observed = observe(layout, spec.desired, spec.programs, packages)
-    made = plan(spec.desired, observed)
+    made = planned(spec, observed)
     source = spec.source
     if source.base == PUSHED and not source.pushed and "release" in made.kinds():
         wanted = {"path": source.path, "checksums": source.checksums_path}
-        return {"changed": False, "archive_wanted": wanted, "actions": []}
+        return {"changed": bool(actions), "archive_wanted": wanted, "actions": actions}
     earlier = before(layout, observed, made)
     Transaction(layout, spec, observed, made, actions).run()
     return {
-        "changed": bool(made.steps),
+        "changed": bool(actions),
         "actions": actions,
         "before": earlier,
         "generation": _generations.current_number(layout),

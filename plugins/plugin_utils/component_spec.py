@@ -19,6 +19,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "path": {"type": "str", "required": True},
             "checksums": {"type": "str"},
             "programs": {"type": "list", "elements": "str", "required": True},
+            "names": {"type": "dict", "default": {}},
+            "unpublished_checksum": {"type": "bool", "default": False},
         },
     },
     "mirror": {"type": "str"},

@@ -5,24 +5,32 @@
 
 from __future__ import annotations
 
+import difflib
 import typing as t
 
 from ansible.errors import AnsibleError
 
 
 def inventory_rules(
-    jobs: t.Iterable[t.Mapping[str, t.Any]], thresholds: t.Mapping[str, t.Any]
+    jobs: t.Iterable[t.Mapping[str, t.Any]], thresholds: t.Mapping[str, t.Any], stated: t.Mapping[str, t.Any]
 ) -> dict[str, list[dict[str, t.Any]]]:
-    """A file of recording rules.
+    """A file of recording rules. C(stated) are the user's thresholds, over ours.
 
     - C(monitoring:threshold{alert}): one for each alert that has a threshold; null leaves it out, and the alert is off.
     - C(monitoring:expected_job{job}): 1 for each scrape job.
     - C(monitoring:objective{service}): the share of requests that have to succeed, from 0 to 1.
     """
+    unknown = sorted(set(stated) - set(thresholds))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], thresholds, 1)
+        raise AnsibleError(
+            f"prometheus_thresholds: no alert with a threshold is called {', '.join(unknown)}. What to do: "
+            + (f"write {close[0]}." if close else f"choose from {', '.join(sorted(thresholds))}.")
+        )
     known = list(jobs)
     rules = [
         _constant("monitoring:threshold", {"alert": name}, _number(name, value))
-        for name, value in thresholds.items()
+        for name, value in {**thresholds, **stated}.items()
         if value is not None
     ]
     rules += [_constant("monitoring:expected_job", {"job": job["name"]}, 1) for job in known if job["targets"]]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 import typing as t
 
 import yaml
@@ -35,6 +37,11 @@ def worker_release(
         "checksums": {arch: locked[path] for arch, path in paths.items() if path in locked},
         "mirror_lock": f"{mirror.rstrip('/')}/{LOCK_NAME}" if mirror and not folder else "",
         "programs": release["programs"],
+        "names": {
+            name["arch"]: {program: theirs.format(**name) for program, theirs in release["names"].items()}
+            for name in names
+        },
+        "unpublished": release["unpublished_checksum"] and bool(lock),
     }
 
 
@@ -57,6 +64,48 @@ def read_lock(path: str | None) -> dict[str, str]:
     if not isinstance(content, dict):
         raise AnsibleActionFail(f"{form}.")
     return {str(name): str(value).lower().removeprefix("sha256:") for name, value in content.items()}
+
+
+def record_in_lock(path: str, release: str, checksum: str) -> bool:
+    """Add a line to the user's lock, below what is there; False where it says the same already.
+
+    Several hosts may learn of one release at once, each in a process of its own.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            known = read_lock(path).get(release)
+            if known is None:
+                _append(path, f"{release}: '{checksum}'\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise AnsibleActionFail(
+            f"The checksum of {release} cannot be recorded in {path}: {error}. What to do: make the folder writable, "
+            f"or add this line to it: {release}: '{checksum}'"
+        ) from error
+    if known not in (None, checksum):
+        raise AnsibleActionFail(
+            f"{release} differs between hosts: this one has SHA-256 {checksum}, but {path} says {known}. "
+            "What to do: find out which of the two is upstream's before you go on."
+        )
+    return known is None
+
+
+def _append(path: str, line: str) -> None:
+    """Written beside the file, then renamed, so that it is whole at every moment."""
+    text = ""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as handle:
+            text = handle.read()
+    mode = os.stat(path).st_mode & 0o777 if text else 0o644
+    descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=os.path.dirname(os.path.abspath(path)))
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(f"{text}\n{line}" if text and not text.endswith("\n") else text + line)
+        os.fchmod(handle.fileno(), mode)
+    os.rename(temporary, path)
 
 
 def local_archive(folder: str, path: str, checksums: str) -> tuple[str, str]:

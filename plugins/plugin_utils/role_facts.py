@@ -31,9 +31,6 @@ GROUPS = (
     "blackbox_exporter",
 )
 
-# Variables of the shared role that have no default, and so are in no spec.
-WITHOUT_SPEC = ("monitoring_address",)
-
 
 @functools.cache
 def components() -> tuple[str, ...]:
@@ -54,8 +51,12 @@ def options(role: str) -> dict[str, t.Any]:
 @functools.cache
 def known_variables() -> dict[str, str]:
     """Every variable that a user may set, and its role."""
-    known = {name: role for role in (SHARED, *components()) for name in options(role)}
-    return known | dict.fromkeys(WITHOUT_SPEC, SHARED)
+    return {name: role for role in (SHARED, *components()) for name in options(role)}
+
+
+def default(role: str, option: str) -> t.Any:
+    """A role's own default of an option: other hosts' role defaults are not among their variables."""
+    return _read(role, "defaults", "main.yml")[f"{role}_{option}"]
 
 
 def release(component: str) -> dict[str, t.Any]:

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import re
 import typing as t
 from urllib.parse import urlsplit
 
-import yaml
 from ansible.errors import AnsibleError
 
 from .addresses import split_address
 from .databases import with_databases
+from .role_facts import default
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -62,7 +60,7 @@ def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars
         settings = hostvars[host]
         if settings.get(f"{component}_state", "present") == "absent":
             continue
-        listen = settings.get(f"{component}_listen_address", role_default(component, "listen_address"))
+        listen = settings.get(f"{component}_listen_address", default(component, "listen_address"))
         _host, port = split_address(str(listen))
         labels = {"instance": host}
         if settings.get("monitoring_tls") in ("own", "selfsigned"):
@@ -81,7 +79,7 @@ def members(
     for host in groups.get(component, []):
         settings = hostvars[host]
         if host != but and settings.get(f"{component}_state", "present") != "absent":
-            _host, port = split_address(str(settings.get(f"{component}_{option}", role_default(component, option))))
+            _host, port = split_address(str(settings.get(f"{component}_{option}", default(component, option))))
             found.append(join(address_of(host, settings), port))
     return found
 
@@ -206,15 +204,6 @@ def address_of(host: str, settings: t.Mapping[str, t.Any]) -> str:
 
 def join(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-@functools.cache
-def role_default(role: str, name: str) -> t.Any:
-    """A role's own default, read from where it is stated: other hosts' role defaults are not among their variables."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    path = os.path.join(here, "..", "..", "roles", role, "defaults", "main.yml")
-    with open(path, encoding="utf-8") as handle:
-        return yaml.safe_load(handle)[f"{role}_{name}"]
 
 
 def file_sd(jobs: t.Iterable[dict[str, t.Any]]) -> dict[str, list[dict[str, t.Any]]]:

@@ -26,7 +26,7 @@ USER = "monitoring"
 PASSWORD = INVENTORY / "secrets/monitoring_auth_password.txt"
 HOSTS = {"mon1": "opswatch/host:trixie", "app1": "opswatch/app:bookworm"}
 UPSTREAM = "https://github.com"
-# The stack's own scrape jobs; every other job is one of the services.
+# The stack's own scrape jobs, most of them called like a component; every other job is one of the services.
 COMPONENTS = {
     "alertmanager",
     "alloy",
@@ -36,6 +36,7 @@ COMPONENTS = {
     "loki",
     "node_exporter",
     "postgres_exporter",
+    "probe",
     "prometheus",
     "promtail",
 }
@@ -160,7 +161,10 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def summary(targets: Sequence[Target], addresses: Mapping[str, str]) -> list[str]:
     url = f"http://{addresses['mon1']}:9090"
     services = Counter(target.job for target in targets if target.job not in COMPONENTS)
-    rows = [("JOB", "INSTANCE", "HEALTH"), *((target.job, target.instance, target.health) for target in targets)]
+    # One exporter may answer for many: a line for each would say the same.
+    counts = Counter((target.job, target.instance, target.health) for target in targets)
+    rows = [("JOB", "INSTANCE", "HEALTH", "")]
+    rows += [(*key, f"{count} targets" if count > 1 else "") for key, count in counts.items()]
     lines = ["", "Targets", *table(rows), ""]
     lines += [f"Services: {len(services)} scraped ({', '.join(services)})" if services else "Services: none yet", ""]
     lines += [

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import docker
 import requests
 import testinfra
-import yaml
 
 from examples.notifications.sink import Sink
 
@@ -71,11 +70,6 @@ def playbook(
     name: str, *arguments: str, variables: dict[str, Any] | None = None, inventories: Sequence[Path] = ()
 ) -> Run:
     return finish(start_playbook(name, *arguments, variables=variables, inventories=inventories))
-
-
-def role_default(role: str, name: str) -> Any:
-    """A role's own default, as a user's variable of that name would replace it."""
-    return yaml.safe_load((ROOT / f"roles/{role}/defaults/main.yml").read_text())[f"{role}_{name}"]
 
 
 def container(name: str) -> Any:
@@ -245,10 +239,11 @@ def in_force(name: str, component: str = "prometheus") -> InForce:
 
 
 def tree(name: str) -> str:
-    """A digest of everything below the folders that a component may write, to see that nothing was touched."""
+    """A digest of everything that a run may write, to see that nothing was touched. Data changes by itself, and is left
+    out but for the folders themselves."""
     listing = host(name).check_output(
-        "find /etc /opt /var/lib/opswatch /usr/local /var/lib/prometheus /var/lib/node_exporter "
-        "-xdev \\( -path /var/lib/prometheus/wal -o -path /var/lib/prometheus/chunks_head \\) -prune "
-        "-o -printf '%p %m %u %g %s %T@ %l\\n' 2>/dev/null | sort; true"
+        "find /etc /opt /var/lib/opswatch /usr/local /var/lib/node_exporter -xdev "
+        "-printf '%p %m %u %g %s %T@ %l\\n' 2>/dev/null | sort; "
+        "stat -c '%n %a %U %G' /var/lib/prometheus /var/lib/alertmanager 2>&1; true"
     )
     return hashlib.sha256(listing.encode()).hexdigest()

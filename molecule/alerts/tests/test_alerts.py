@@ -47,7 +47,7 @@ def stack(sink: Any, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
     mail = {"to": "ops@example.com", "from": "am@example.com", "smarthost": sink.smarthost, "require_tls": False}
     variables = {
         "monitoring_mirror": str(scenario.mirror()),
-        "prometheus_thresholds": scenario.role_default("prometheus", "thresholds") | LOWERED,
+        "prometheus_thresholds": LOWERED,
         "alertmanager_route": {"group_wait": "5s", "group_interval": "10s"},
         "alertmanager_receivers": [
             {"name": "mail", "email_configs": [mail]},

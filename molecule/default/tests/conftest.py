@@ -9,7 +9,7 @@ import pytest
 from tests.testbed import scenario
 
 SERVER = "opswatch-debian13"
-HOSTS = [SERVER, "opswatch-debian12"]
+HOSTS = [SERVER, "opswatch-debian12", "opswatch-app"]
 
 
 @pytest.fixture(params=HOSTS)

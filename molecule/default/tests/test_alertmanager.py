@@ -106,15 +106,39 @@ def test_a_critical_alert_silences_the_warning_of_the_same_thing():
 
 
 @pytest.mark.usefixtures("restored")
+def test_a_service_that_stops_is_told_to_people_and_so_is_its_return(sink, receivers):
+    """The whole way: from the process that is gone, by scrape, rule and route, to the mail and the chat."""
+    variables = {
+        "alertmanager_receivers": receivers,
+        "alertmanager_route": QUICK,
+        "prometheus_job_scrape_interval": "5s",
+    }
+    assert scenario.playbook("site.yml", variables=variables).rc == 0
+    stopped = scenario.host("opswatch-debian12")
+
+    def both_say(words: str) -> bool:
+        said = {message for message in arrived(sink) if words in message and "opswatch-debian12" in message}
+        return {message.split()[0] for message in said} == {"mail", "slack"}
+
+    stopped.check_output("systemctl stop node_exporter")
+    try:
+        wait_for("both have told it", lambda: both_say("[CRITICAL] ServiceDown"), 150)
+    finally:
+        stopped.check_output("systemctl start node_exporter")
+    wait_for("both have told its return", lambda: both_say("[RESOLVED] ServiceDown"), 90)
+
+
+@pytest.mark.usefixtures("restored")
 def test_secrets_are_in_files_of_their_own(sink, receivers):
     assert site(alertmanager_receivers=receivers).rc == 0
     host = scenario.host(SERVER)
-    found = host.check_output("grep -rl planted-secret /etc /opt /var/lib /run --include='*' 2>/dev/null; true").split()
-    assert found == [
+    found = host.check_output("grep -rl planted-secret /etc /opt /var/lib /run 2>/dev/null; true").split()
+    assert sorted(found) == [
         "/var/lib/opswatch/alertmanager/secrets/chat_room_slack_1_api_url",
         "/var/lib/opswatch/alertmanager/secrets/hook_webhook_1_url",
     ]
-    assert host.check_output("stat -c '%%a %%U %%G' %s", found[0]) == "640 root alertmanager"
+    for path in found:
+        assert host.check_output("stat -c '%%a %%U %%G' %s", path) == "640 root alertmanager"
     # A changed one is used from the next notification on, without a reload.
     before = scenario.in_force(SERVER, "alertmanager")
     receivers[1]["slack_configs"][0]["api_url"] = f"{sink.url}/slack/another"

@@ -137,12 +137,6 @@ def test_nothing_without_the_password(path):
     assert requests.get(url, auth=("monitoring", "wrong"), timeout=5).status_code == 401
 
 
-def test_it_is_hardened(database):
-    report = database.run("systemd-analyze security --no-pager postgres_exporter.service").stdout
-    exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", report).group(1))
-    assert exposure <= 1.5
-
-
 def test_role_is_put_right(database):
     """Somebody gave it more than it needs. Check mode says what would happen, and does not do it."""
     flags = "SELECT rolsuper, rolconnlimit FROM pg_roles WHERE rolname = 'postgres_exporter'"

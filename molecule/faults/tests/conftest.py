@@ -27,7 +27,7 @@ class Site:
 
     def start(self, **extra: Any) -> subprocess.Popen[str]:
         base = {"monitoring_mirror": str(scenario.mirror()), "prometheus_version": "2.53.3"}
-        return scenario.start_playbook(PLAYBOOK, variables=base | extra)
+        return scenario.start_playbook(PLAYBOOK, "-v", variables=base | extra)  # -v shows what was done, in words
 
     def run(self, **extra: Any) -> scenario.Run:
         return scenario.finish(self.start(**extra))
@@ -48,10 +48,27 @@ def host() -> Any:
     return scenario.host(HOST)
 
 
+# After a test that failed half-way, so that it takes no other one along.
+CLEAN = """
+systemctl disable --now prometheus; umount -R /opt/opswatch /var/lib/opswatch /etc/systemd/system
+rm -rf /etc/prometheus* /etc/systemd/system/prometheus.service /usr/lib/systemd/system/prometheus.service \\
+    /usr/local/bin/prom* /var/lib/opswatch /var/lib/prometheus /opt/opswatch
+systemctl daemon-reload; systemctl reset-failed
+"""
+
+
+_good: list[scenario.InForce] = []  # what was in force when a good run had last made sure of it
+
+
 @pytest.fixture(autouse=True)
-def installed(site: Site) -> None:
-    """A proven generation is in force before each test."""
-    site.good()
+def installed(site: Site, host: Any, in_force: Callable[[], scenario.InForce]) -> None:
+    """A proven generation is in force before each test; where the last test left it untouched, no run is needed."""
+    if host.run("test -e /var/lib/opswatch/prometheus/current").rc == 0 and [in_force()] == _good:
+        return
+    if site.run().rc != 0:
+        host.run("sh -c %s", CLEAN)
+        site.good()
+    _good[:] = [in_force()]
 
 
 @pytest.fixture
@@ -64,6 +81,22 @@ def in_force() -> Callable[[], scenario.InForce]:
     return functools.partial(scenario.in_force, HOST)
 
 
+@pytest.fixture
+def tampered(host: Any) -> Callable[..., dict[str, str]]:
+    """Variables with which the worker runs under faults of sitecustomize.py, by their names."""
+    script = Path(__file__).with_name("sitecustomize.py")
+    host.check_output("mkdir -p /opt/faults")
+    subprocess.run(["docker", "cp", str(script), f"{HOST}:/opt/faults/sitecustomize.py"], check=True)
+
+    def interpreter(**faults: Any) -> dict[str, str]:
+        settings = " ".join(f"{name}={value}" for name, value in faults.items())
+        text = f'#!/bin/sh\nexec env PYTHONPATH=/opt/faults {settings} /usr/bin/python3 "$@"\n'
+        host.check_output("printf %%s %s > /opt/faults/python && chmod 755 /opt/faults/python", text)
+        return {"ansible_python_interpreter": "/opt/faults/python"}
+
+    return interpreter
+
+
 class Mirror(NamedTuple):
     """A mirror over HTTP on the bridge of the test hosts, to be spoilt at will."""
 
@@ -71,6 +104,7 @@ class Mirror(NamedTuple):
     root: Path
     release: Path
     asked: list[str]  # the paths of all requests
+    spoilt: dict[str, Callable[[Any], None]]  # by the name of a file, what answers for it
 
     @property
     def archive(self) -> Path:
@@ -83,6 +117,7 @@ def http_mirror(tmp_path: Path) -> Iterator[Mirror]:
     path = "prometheus/prometheus/releases/download/v3.5.3"
     shutil.copytree(scenario.mirror() / path, folder / path)
     asked: list[str] = []
+    spoilt: dict[str, Callable[[Any], None]] = {}
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: Any) -> None:
@@ -90,7 +125,8 @@ def http_mirror(tmp_path: Path) -> Iterator[Mirror]:
 
         def do_GET(self) -> None:
             asked.append(self.path)
-            super().do_GET()
+            spoil = spoilt.get(self.path.rsplit("/")[-1])
+            spoil(self) if spoil else super().do_GET()
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -98,6 +134,6 @@ def http_mirror(tmp_path: Path) -> Iterator[Mirror]:
     gateway = scenario.gateway(HOST)
     server = http.server.ThreadingHTTPServer((gateway, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Mirror(f"http://{gateway}:{server.server_port}", folder, folder / path, asked)
+    yield Mirror(f"http://{gateway}:{server.server_port}", folder, folder / path, asked, spoilt)
     server.shutdown()
     server.server_close()

@@ -213,6 +213,7 @@ def test_adoption(site, host, watch):
     kept = host.check_output("cat /var/lib/opswatch/prometheus/adopted/*/etc/prometheus/prometheus.yml")
     assert kept == "by: hand"
     site.good()
+    host.check_output("rm -r /var/lib/opswatch/prometheus/adopted")  # it would stay for ever
 
 
 def test_removal_keeps_data_and_foreign_files(site, host, watch):

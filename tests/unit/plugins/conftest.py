@@ -36,6 +36,7 @@ for word; do
         *) units="$units $word" ;;
     esac
 done
+[ "$verb" = --version ] && echo "systemd 257 (257.8-1)"
 known() { value=$2; [ ! -e "$1" ] || read -r value < "$1"; }
 start() {
     if [ ! -e "@ROOT@/etc/systemd/system/$1" ]; then echo "Unit $1 not found." >&2; exit 5; fi
@@ -117,7 +118,7 @@ class Systemd:
         path = self.folder / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
-        return [line for line in lines if not line.startswith("show ")]
+        return [line for line in lines if not line.startswith(("show ", "--version"))]
 
 
 @pytest.fixture
@@ -143,7 +144,10 @@ def systemd(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Syst
 
 
 class Site:
-    """A real HTTP server. C(pages) maps a path to bytes, or to (status, bytes), or to a list of these, in turn."""
+    """A real HTTP server. C(pages) maps a path to bytes, or to (status, bytes), or to a list of these, in turn.
+
+    A function is asked for its answer, which may take its time.
+    """
 
     def __init__(self) -> None:
         self.pages: dict[str, t.Any] = {}
@@ -184,6 +188,8 @@ class Site:
         page = self.pages.get(path, (404, b"not found"))
         if isinstance(page, list):
             page = page.pop(0) if len(page) > 1 else page[0]
+        if callable(page):
+            page = page()
         return page if isinstance(page, tuple) else (200, page)
 
     def __enter__(self) -> Site:

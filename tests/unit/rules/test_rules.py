@@ -60,10 +60,7 @@ RECORDS = {rule["record"]: rule for rule in ALL if "record" in rule}
 
 
 def thresholds() -> dict[str, t.Any]:
-    defaults = load(ROOT / "roles/prometheus/defaults/main.yml")
-    if "prometheus_thresholds" not in defaults:
-        defaults = load(ROOT / "roles/prometheus/defaults/thresholds.snippet.yml")
-    return defaults["prometheus_thresholds"]
+    return load(ROOT / "roles/prometheus/vars/main.yml")["__prometheus_thresholds"]
 
 
 # --- promtool ---
@@ -90,7 +87,7 @@ def folder(tmp_path: Path) -> Path:
         shutil.copy(path, rules)
     for path in CASES:
         shutil.copy(path, tmp_path)
-    (rules / "opswatch_inventory.yml").write_text(yaml.safe_dump(inventory_rules(JOBS, thresholds())))
+    (rules / "opswatch_inventory.yml").write_text(yaml.safe_dump(inventory_rules(JOBS, thresholds(), {})))
     return tmp_path
 
 

@@ -201,6 +201,39 @@ def test_archive_is_pushed_without_pipelining_too(controller: Controller) -> Non
     assert os.listdir(controller.folder / "remote") == []
 
 
+def test_what_was_put_right_before_the_push_is_told_too(controller: Controller) -> None:
+    first = {**WANTED, "changed": True, "actions": ["repaired the link"]}
+    second = {**DONE, "changed": True, "actions": ["installed release 1.2.3"]}
+    result = controller.run(first, second, mirror=make_mirror(controller.folder, "a" * 64))
+    assert result["actions"] == ["repaired the link", "installed release 1.2.3"]
+
+
+LEARNED = {"learned_checksum": {"path": AMD64, "sha256": "b" * 64}}
+UNPUBLISHED = {**WISH["release"], "checksums": None, "unpublished_checksum": True, "names": {"app": "app-{arch}"}}
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_checksum_that_upstream_does_not_publish_is_recorded(controller: Controller, failed: bool) -> None:
+    """Also by a run that failed later, as the release is there from now on."""
+    lock = controller.folder / "releases.lock.yml"
+    answer = {**DONE, **LEARNED, **({"failed": True, "msg": "no"} if failed else {})}
+    result = controller.run(answer, release=UNPUBLISHED, lock=str(lock))
+    assert result["actions"] == [f"recorded the checksum of {AMD64} in {lock}"]
+    assert "learned_checksum" not in result
+    assert yaml.safe_load(lock.read_text()) == {AMD64: "b" * 64}
+    sent = controller.sent[0]["release"]
+    assert sent["unpublished"] is True
+    assert sent["names"] == {"amd64": {"app": "app-amd64"}, "arm64": {"app": "app-arm64"}}
+
+    controller.run(DONE, release=UNPUBLISHED, lock=str(lock))
+    assert controller.sent[1]["release"]["checksums"] == {"amd64": "b" * 64}
+
+
+def test_without_a_lock_nothing_can_be_recorded(controller: Controller) -> None:
+    controller.run(DONE, release=UNPUBLISHED)
+    assert controller.sent[0]["release"]["unpublished"] is False
+
+
 def test_folder_mirror_with_nothing_to_install_pushes_nothing(controller: Controller) -> None:
     controller.run(DONE, mirror=make_mirror(controller.folder))
     assert (controller.connection.worker_calls, controller.connection.transfers) == (1, [])

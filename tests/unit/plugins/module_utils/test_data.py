@@ -209,12 +209,41 @@ def test_restore_may_be_killed_anywhere(
     assert number > 10
 
 
+def test_what_was_started_while_a_restore_was_killed_gives_way(
+    home: Path, kept: Kept, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Somebody started the service by hand, and it wrote anew what was not there."""
+    kept.keep()
+    migrate(home)
+    shutil.copytree(home, tmp_path / "start")
+    for number in range(100):
+        shutil.rmtree(home)
+        shutil.copytree(tmp_path / "start", home)
+        if not killed_at(number, monkeypatch, lambda: _data.restore(str(home), "4")):
+            break
+        if not (home / "wal").exists():
+            write(home, {"wal/00000009": "of no use", "wal/checkpoint/0": "of no use"})
+        _data.restore(str(home), "4")
+        assert content(home) == BEFORE, f"killed before change {number}"
+    assert number > 10
+
+
+def test_rest_of_an_earlier_restore_is_none_of_the_next(kept: Kept, home: Path) -> None:
+    """It was killed at its very end. What is kept later must not be taken for a restore that is under way."""
+    write(home, {f"{_data.DISCARDED}/wal/0": "old"})
+    kept.keep()
+    assert _data.interrupted(str(home)) is None
+    assert _data.has_copy(str(home), "4")
+    assert not _data.has_copy(str(home), "5")
+
+
 # --- forgetting ---
 
 
 def test_forgotten(kept: Kept, home: Path) -> None:
     kept.keep()
     Kept(kept.data, kept.home, "5").keep()
+    write(home, {f"{_data.DISCARDED}/wal/0": "old"})
     _data.forget(str(home))
     assert content(home) == BEFORE
     assert {path.name for path in home.iterdir()} == {BLOCK, "wal", "lock", "empty"}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import typing as t
@@ -147,3 +148,48 @@ def test_copy_access_copies_a_link_as_a_link(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("nowhere")
     _files.copy_access(str(tmp_path / "a"), str(tmp_path / "b"))
     assert os.readlink(tmp_path / "b") == "nowhere"
+
+
+@pytest.mark.parametrize("across", [False, True], ids=["one file system", "two file systems"])
+def test_move(across: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, a link and a folder; what is moved is never half under its own name."""
+    (tmp_path / "from/folder/below").mkdir(parents=True)
+    (tmp_path / "from/folder/below/file").write_text("x")
+    (tmp_path / "from/folder").chmod(0o750)
+    (tmp_path / "from/link").symlink_to("nowhere")
+    (tmp_path / "from/file").write_text("y")
+    (tmp_path / "to").mkdir()
+    real = os.rename
+
+    def rename(source: str, target: str) -> None:
+        if across and os.path.dirname(source) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    for name in ("folder", "link", "file"):
+        _files.move(str(tmp_path / "from" / name), str(tmp_path / "to" / name))
+    assert tree(tmp_path / "from") == []
+    assert tree(tmp_path / "to") == ["file", "folder", "folder/below", "folder/below/file", "link"]
+    assert os.readlink(tmp_path / "to/link") == "nowhere"
+    assert mode(tmp_path / "to/folder") == 0o750
+
+
+def test_remove_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty/below").mkdir(parents=True)
+    (tmp_path / "used/below").mkdir(parents=True)
+    (tmp_path / "used/below/link").symlink_to("nowhere")
+    for name in ("empty", "used", "missing"):
+        _files.remove_empty(str(tmp_path / name))
+    assert tree(tmp_path) == ["used", "used/below", "used/below/link"]
+
+
+def test_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left") as caught:
+        _files.write_file(str(tmp_path / "a"), b"x")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert tree(tmp_path) == []

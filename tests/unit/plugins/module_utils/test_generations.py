@@ -152,7 +152,6 @@ def test_nothing_is_left(two: Layout) -> None:
     "where",
     [
         "staging/config/app.yml",
-        "undo.new/live/a.yml",
         "generations/3/manifest.json",
         "live/.new-a1b2",
         "live/sub/.new-a1b2",

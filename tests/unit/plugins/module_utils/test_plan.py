@@ -389,6 +389,22 @@ CASES = {
         5,
         4,
     ),
+    "data that the earlier version reads, kept already by a run that was killed": Case(
+        wanting(breaking_versions=("2.55", "3.0")),
+        replace(at_version("2.53.3"), kept=True, pending="restart"),
+        "release stage check_flags validate activate restart prove commit prune",
+        "restart",
+        5,
+        4,
+    ),
+    "account that was removed": Case(
+        WANTED,
+        replace(RUNNING, account=False),
+        "account stage check_flags validate activate restart prove commit prune",
+        "restart",
+        5,
+        4,
+    ),
     # absent
     "absent": Case(Desired("app", "absent"), RUNNING, "stop remove"),
     "absent with its data": Case(Desired("app", "absent", remove_data=True), RUNNING, "stop remove remove_data"),

@@ -4,24 +4,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
 import stat
 import tarfile
+import threading
 import time
 import typing as t
 import zipfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _release
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import (
     Source,
     architecture,
     find_checksum,
     install,
+    installed_checksum,
     is_installed,
 )
 
@@ -89,6 +93,12 @@ def refused(wanted: Source, folder: str) -> ComponentError:
         install(wanted, folder)
     assert os.listdir(os.path.dirname(folder)) == []
     assert not is_installed(folder, PROGRAMS)
+    return caught.value
+
+
+def raised(function: t.Callable[..., object], *arguments: t.Any) -> ComponentError:
+    with pytest.raises(ComponentError) as caught:
+        function(*arguments)
     return caught.value
 
 
@@ -446,3 +456,124 @@ def test_unknown_architecture() -> None:
     with pytest.raises(ComponentError, match="no release is known for the architecture riscv64") as caught:
         architecture("riscv64")
     assert "x86_64" in caught.value.remedy
+
+
+# --- programs that upstream calls otherwise, and bare ones ---
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        pytest.param("app-linux-amd64.zip", zipped({"app-linux-amd64": b"the program"}), id="zip with one file"),
+        pytest.param("app-v1.2.3-linux-amd64", b"the program", id="bare program"),
+    ],
+)
+def test_program_under_another_name(path: str, content: bytes, site: t.Any, folder: str) -> None:
+    site.pages[f"/{path}"] = content
+    theirs = path.removesuffix(".zip")
+    install(source(site.url, path=path, checksum=sha256(content), programs=("app",), names={"app": theirs}), folder)
+    assert Path(folder, "app").read_bytes() == b"the program"
+    assert modes(folder)["app"] == 0o555
+    assert is_installed(folder, ("app",))
+    assert not Path(folder, theirs).exists()
+
+
+def test_program_is_missing_under_its_other_name(site: t.Any, folder: str) -> None:
+    content = zipped({"app-linux-arm64": b"x"})
+    site.pages["/app.zip"] = content
+    wanted = source(site.url, path="app.zip", checksum=sha256(content), programs=("app",), names={"app": "app-amd64"})
+    error = refused(wanted, folder)
+    assert error.what == f"{site.url}/app.zip lacks app-amd64"
+    assert error.seen == "app-linux-arm64"
+
+
+@pytest.mark.parametrize("damage", ["shorter", "gone", "not executable"])
+def test_damaged_release_is_none(damage: str, upstream: t.Any, folder: str) -> None:
+    install(source(upstream.url), folder)
+    program = Path(folder, "apptool")
+    if damage == "not executable":
+        program.chmod(0o444)
+    else:
+        program.unlink()
+    if damage == "shorter":
+        program.write_bytes(b"the")
+        program.chmod(0o555)
+    assert not is_installed(folder, PROGRAMS)
+    install(source(upstream.url), folder)
+    assert is_installed(folder, PROGRAMS)
+
+
+# --- no checksum is published ---
+
+
+def test_unpublished_checksum_is_taken_over_https_only() -> None:
+    error = raised(find_checksum, Source("http://mirror.example.org", PATH, unpublished=True))
+    assert "http://mirror.example.org is no https address" in error.seen
+    assert "releases.lock.yml" in error.remedy
+    checksum, origin = find_checksum(Source("https://example.org", PATH, unpublished=True))
+    assert checksum == ""
+    assert "upstream publishes no checksum" in origin
+    assert find_checksum(Source("https://example.org", PATH, "a" * 64, unpublished=True))[0] == "a" * 64
+
+
+def test_unpublished_checksum_of_what_was_pushed(tmp_path: Path, folder: str) -> None:
+    (tmp_path / NAME).write_bytes(GOOD)
+    install(source("none", pushed=str(tmp_path / NAME), unpublished=True), folder)
+    assert installed_checksum(folder) == sha256(GOOD)
+
+
+def test_nothing_is_installed_without_a_checksum_that_is_published(tmp_path: Path, folder: str) -> None:
+    (tmp_path / NAME).write_bytes(GOOD)
+    assert "has no checksum" in refused(source("none", pushed=str(tmp_path / NAME)), folder).what
+    assert installed_checksum(folder) == ""
+
+
+# --- answers that are something else ---
+
+
+def test_web_page_instead_of_an_archive(upstream: t.Any, folder: str) -> None:
+    page = b"<!DOCTYPE html><html>Please log in</html>"
+    upstream.pages[f"/{PATH}"] = page
+    assert "it begins with '<!DOCTYPE html>" in refused(source(upstream.url), folder).seen
+    error = refused(source(upstream.url, checksum=sha256(page)), folder)
+    assert "is not an archive" in error.what
+    assert "so it is a web page" in error.seen
+
+
+def test_web_page_instead_of_checksums(upstream: t.Any, folder: str) -> None:
+    upstream.pages[f"/{SUMS}"] = b"<!DOCTYPE html><html>Please log in</html>"
+    assert "it begins with '<!DOCTYPE html>" in refused(source(upstream.url), folder).seen
+
+
+def test_silent_server_is_asked_once(upstream: t.Any, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had its time."""
+    monkeypatch.setattr(_release, "SILENCE", 0.2)
+    calm = threading.Event()
+    upstream.pages[f"/{SUMS}"] = lambda: str(calm.wait(10)).encode()
+    upstream.server.handle_error = lambda request, address: None  # nobody waits for its answer
+    error = refused(source(upstream.url), folder)
+    calm.set()
+    assert error.what == f"{upstream.url}/{SUMS} could not be fetched"
+    assert error.seen == "the server said nothing for 0.2 s"
+    assert upstream.asked[f"/{SUMS}"] == 1
+
+
+def test_full_disk_is_not_the_fault_of_the_network(
+    upstream: t.Any, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, content: t.Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    real = open
+    monkeypatch.setattr(
+        _release,
+        "open",
+        lambda path, mode="r", **more: Full() if mode == "wb" else real(path, mode, **more),
+        raising=False,
+    )
+    error = refused(source(upstream.url), folder)
+    assert error.what == f"{upstream.url}/{PATH} could not be unpacked into {folder}"
+    assert "No space left on device" in error.seen
+    assert "MiB" in error.seen
+    assert "df -h" in error.remedy

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import io
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.common.parameters import remove_values
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations, _service
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations, _observe, _service
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
@@ -92,6 +93,8 @@ class Host:
                 "mirror_lock": "",
                 "archive": self.pushed,
                 "programs": ["app", "apptool"],
+                "names": {},
+                "unpublished": False,
             },
             "files": [
                 {"place": place, "path": name, "content": encoded(text), "mode": "0640", "on_change": asks}
@@ -103,7 +106,7 @@ class Host:
             "can_reload": True,
             "reload_metrics": "",
             "ready": None,
-            "ready_timeout": 1,
+            "ready_timeout": 5,
             "data": None,
             "packages": [],
             "generations": 3,
@@ -405,6 +408,25 @@ def test_absent_with_its_data(running: Host) -> None:
     assert not os.path.exists(running.layout.etc)
 
 
+def test_absent_with_its_empty_folder(running: Host) -> None:
+    os.makedirs(running.layout.data)
+    wish = running.wish(state="absent", remove_data=True)
+    assert f"would remove the data in /var/lib/{running.layout.name}" in running.check(wish)["actions"]
+    running.run(wish)
+    assert not os.path.exists(running.layout.data)
+    assert running.run(wish)["changed"] is False
+
+
+def test_absent_with_data_on_a_disk_of_its_own(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is emptied; where it is mounted is not ours to say."""
+    data = running.layout.data
+    os.makedirs(f"{data}/wal")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == data)
+    running.run(running.wish(state="absent", remove_data=True))
+    assert os.listdir(data) == []
+    assert running.run(running.wish(state="absent", remove_data=True))["changed"] is False
+
+
 def test_absent_keeps_what_was_moved_away(host: Host) -> None:
     """It is somebody else's; whoever wants it back finds it where it was."""
     os.makedirs(host.layout.etc)
@@ -573,6 +595,19 @@ def test_never_ready(running: Host, site: t.Any) -> None:
     assert "hunter2" not in manifests
 
 
+def test_way_back_to_an_earlier_password(running: Host, site: t.Any) -> None:
+    """The run knows only the new one; that the earlier generation asks for its own is answer enough."""
+    site.pages["/-/ready"] = b'{"status":"ready"}'
+    site.login = "u:old"
+    ready = {"base": site.url, "path": "/-/ready", "expect": '"ready"', "user": "u", "password": "old"}
+    running.run(running.wish(ready=ready, unit="two"))
+    error, _actions = running.refused(
+        running.wish(ready={**ready, "password": "new"}, unit="dies at start", ready_timeout=0.1)
+    )
+    assert "rolled back to generation 2, which answers" in error.what
+    assert site.asked["/-/ready"] == 2
+
+
 def test_data_comes_back_with_the_version_that_reads_it(running: Host) -> None:
     os.makedirs(running.layout.data)
     wal = Path(running.layout.data, "wal")
@@ -645,8 +680,13 @@ class Killed(BaseException):
     """Nothing in between catches it, as nothing catches SIGKILL."""
 
 
-def killed_before(number: int, monkeypatch: pytest.MonkeyPatch, action: t.Callable[[], object]) -> bool:
-    """Run something, and stop it dead before its change number C(number); False if it came to its end."""
+def killed_before(
+    number: int, monkeypatch: pytest.MonkeyPatch, action: t.Callable[[], object], also: t.Sequence[str] = ()
+) -> bool:
+    """Run something, and stop it dead before its change number C(number); False if it came to its end.
+
+    C(also): functions of os that count as changes too.
+    """
     left = [number]
 
     def counted(real: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
@@ -673,6 +713,8 @@ def killed_before(number: int, monkeypatch: pytest.MonkeyPatch, action: t.Callab
         patch.setattr(os, "rename", counted(os.rename))
         patch.setattr(subprocess, "run", counted(subprocess.run))
         patch.setattr(os, "unlink", unless_dead(os.unlink))
+        for name in also:
+            patch.setattr(os, name, counted(getattr(os, name)))
         try:
             action()
         except Killed:
@@ -688,7 +730,7 @@ THIRD = {"conf": "three", "token": "s3", "unit": "two", "targets": {"a.yml": "a3
 GENERATIONS = (("# one", "one"), ("# two", "two"))
 
 
-def unsettled(host: Host, wish: dict[str, t.Any], expected: dict[str, str]) -> list[str]:
+def unsettled(host: Host, wish: dict[str, t.Any], expected: dict[str, str], adopted: bool = False) -> list[str]:
     """What is not as wished, what is left of what happened, and what a further run would still do."""
     found = []
     serves = host.serves()
@@ -700,7 +742,7 @@ def unsettled(host: Host, wish: dict[str, t.Any], expected: dict[str, str]) -> l
     if host.systemd.ran(host.layout.unit_name).split("\n")[0] != expected["unit"]:
         found.append("the service was started with an earlier unit: no daemon-reload")
     found += [f"a further run {action}" for action in host.run(wish)["actions"]]
-    known = {"current", "generations", "live", "secrets", "unsettled.json"}
+    known = {"current", "generations", "live", "secrets", "unsettled.json", "failed", *(["adopted"] if adopted else [])}
     found += [f"{name} is left" for name in sorted(set(os.listdir(host.layout.home)) - known)]
     for number in _generations.numbers(host.layout):
         if not _generations.read(host.layout, number).committed:
@@ -796,6 +838,236 @@ def test_bad_run_after_a_killed_one_forgets_nothing(host: Host, monkeypatch: pyt
     assert f"restarted {host.layout.unit_name}" in result["actions"]
     assert f"restart {host.layout.unit_name}" in host.systemd.calls()
     assert unsettled(host, host.wish(**NEW), served("two", "s2", "two", a="a2", b="b")) == []
+
+
+@pytest.fixture
+def restore(host: Host, tmp_path: Path) -> t.Callable[[], None]:
+    """Brings the host back to how it was when this was first called."""
+    places = {host.layout.root: str(tmp_path / "root"), str(host.systemd.folder): str(tmp_path / "state")}
+
+    def again() -> None:
+        for place, snapshot in places.items():
+            if not os.path.exists(snapshot):
+                shutil.copytree(place, snapshot, symlinks=True)
+            shutil.rmtree(place)
+            subprocess.run(["cp", "-a", snapshot, place], check=True)
+
+    return again
+
+
+THEIR_UNIT = "other.service"
+
+
+@pytest.fixture
+def theirs(host: Host, monkeypatch: pytest.MonkeyPatch) -> t.Callable[[], list[str]]:
+    """A host on which a package runs the program, with its files; tells what of it is not as it was."""
+    layout = host.layout
+    monkeypatch.setattr(_service, "packaged_units", lambda names: (THEIR_UNIT,))
+    Path(layout.unit).with_name(THEIR_UNIT).write_text("# theirs\n")
+    host.systemd.set(THEIR_UNIT)
+    paths = [Path(layout.etc, "theirs.conf"), Path(layout.program("app")), Path(layout.unit)]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("# theirs\n")
+
+    def amiss() -> list[str]:
+        found = [str(path) for path in paths if _files.read_bytes(str(path)) != b"# theirs\n"]
+        found += [] if host.systemd.state(THEIR_UNIT) == "active" else [f"{THEIR_UNIT} does not run"]
+        found += [] if (host.systemd.folder / f"{THEIR_UNIT}.enabled").exists() else [f"{THEIR_UNIT} is not enabled"]
+        return found
+
+    return amiss
+
+
+@pytest.mark.parametrize("then", ["the same again", "not taken over after all", "absent"])
+@pytest.mark.parametrize("across", [False, True], ids=["one file system", "two file systems"])
+def test_killed_while_taking_over(
+    host: Host, theirs: t.Any, restore: t.Any, monkeypatch: pytest.MonkeyPatch, then: str, across: bool
+) -> None:
+    """The next run takes over to the end, or gives all of it back."""
+    if across:
+        two_file_systems(host, monkeypatch)
+    problems: list[str] = []
+    for number in range(0, 99, 1 if across else 2):
+        restore()
+        if not killed_before(number, monkeypatch, lambda: host.run(host.wish(adopt=True))):
+            break
+        when = f"killed before change {number}"
+        in_force = os.path.lexists(host.layout.current)
+        proven = in_force and _generations.read(host.layout, _generations.current_number(host.layout)).committed
+        if then == "the same again" or (then == "not taken over after all" and in_force):
+            host.run(host.wish(adopt=then == "the same again"))
+            found = unsettled(host, host.wish(), served(), adopted=True)
+            found += [] if host.systemd.state(THEIR_UNIT) == "inactive" else [f"{THEIR_UNIT} still runs"]
+            kept = [path.read_text() for path in Path(host.layout.adopted).rglob("*") if path.is_file()]
+            found += [] if kept == ["# theirs\n"] * 3 else [f"kept are {kept}"]
+        elif then == "absent":
+            host.run(host.wish(state="absent"))
+            found = [] if proven else theirs()
+            found += [str(path) for path in Path(host.layout.home).glob("*") if path.name != "adopted" or not proven]
+        else:
+            host.refused(host.wish())
+            found = theirs()
+        problems += [f"{when}: {problem}" for problem in found]
+    assert number > 15
+    assert not problems, "\n".join(problems)
+
+
+def two_file_systems(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/etc and /usr are on another one than /var."""
+    real = os.rename
+
+    def side(path: str) -> bool:
+        return "/var/" in str(path).removeprefix(host.layout.root)
+
+    def rename(source: str, target: str) -> None:
+        if side(source) != side(target):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+
+
+@pytest.mark.parametrize("then", ["absent", "present"])
+def test_killed_while_removed(running: Host, restore: t.Any, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    """The next run removes the rest, or installs anew; what others had put here is never lost."""
+    host = running
+    Path(host.layout.etc, "notes.txt").write_text("somebody's")
+    problems = []
+    for number in range(99):
+        restore()
+        removed = killed_before(number, monkeypatch, lambda: host.run(host.wish(state="absent")), ("unlink", "rmdir"))
+        if not removed:
+            break
+        if then == "absent":
+            host.run(host.wish(state="absent"))
+            left = {str(path.relative_to(host.layout.root)) for path in Path(host.layout.root).rglob("*.*")}
+            found = [f"left are {left}"] if left != {f"etc/{host.layout.name}/notes.txt"} else []
+            found += [] if host.state == "inactive" else ["it still runs"]
+            found += host.run(host.wish(state="absent"))["actions"]
+        else:
+            host.run(host.wish(adopt=True))
+            texts = [path.read_text() for path in Path(host.layout.root).rglob("notes.txt")]
+            found = [] if "somebody's" in texts else ["the notes are lost"]
+            serves = {name: text for name, text in host.serves().items() if "notes" not in name}
+            found += [] if serves == served() else [str(serves)]
+        problems += [f"killed before change {number}: {problem}" for problem in found]
+    assert number > 15
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("then", ["the same again", "fails", "absent"])
+def test_killed_while_first_installed(host: Host, restore: t.Any, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    problems = []
+    for number in range(99):
+        restore()
+        if not killed_before(number, monkeypatch, lambda: host.run(host.wish())):
+            break
+        if then == "the same again":
+            host.run(host.wish())
+            found = unsettled(host, host.wish(), served())
+        else:
+            if then == "fails":
+                committed = observed_committed(host)
+                host.refused(host.wish(unit="dies at start"))
+                found = [] if committed or host.state != "active" else ["it runs"]
+                found += [] if committed or not os.path.lexists(host.layout.unit) else ["its unit is left"]
+            else:
+                found = []
+            host.run(host.wish(state="absent"))
+            found += [str(path) for path in Path(host.layout.root).rglob("*.*")]
+        problems += [f"killed before change {number}: {problem}" for problem in found]
+    assert number > 15
+    assert not problems, "\n".join(problems)
+
+
+def observed_committed(host: Host) -> bool:
+    seen = _generations.read(host.layout, _generations.current_number(host.layout))
+    return seen is not None and seen.committed
+
+
+def test_killed_while_the_format_changes(running: Host, restore: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it fails: the earlier version has the data that it reads, wherever the run was killed."""
+    host = running
+    os.makedirs(host.layout.data)
+    wal = Path(host.layout.data, "wal")
+    wal.write_text("1.0")
+    data = {"immutable": [], "breaking_versions": ["2.0"]}
+    bad = host.wish(version="2.0.0", data=data, unit="dies at start")
+    real = _service.command
+
+    def command(*words: str, **options: t.Any) -> str:
+        """Version 2 writes what version 1 cannot read."""
+        if words[1] in ("start", "restart") and "dies" in Path(host.layout.unit).read_text():
+            wal.write_text("2.0")
+        return real(*words, **options)
+
+    monkeypatch.setattr(_service, "command", command)
+    problems = []
+    for number in range(99):
+        restore()
+        if not killed_before(number, monkeypatch, lambda: host.refused(bad)):
+            break
+        host.refused(bad)
+        host.run(host.wish(data=data))  # the release that is not needed goes
+        found = unsettled(host, host.wish(data=data), served())
+        found += [] if wal.read_text() == "1.0" else [f"the data is of {wal.read_text()}"]
+        found += [name for name in os.listdir(host.layout.data) if name != "wal"]
+        problems += [f"killed before change {number}: {problem}" for problem in found]
+    assert number > 30
+    assert not problems, "\n".join(problems)
+
+
+# --- what somebody removed ---
+
+
+def test_link_that_somebody_removed(running: Host) -> None:
+    os.unlink(running.layout.current)
+    words = f"the link {running.layout.current}, which was gone"
+    assert running.check(running.wish())["actions"][0] == f"would repair {words}"
+    assert running.run(running.wish())["actions"] == [f"repaired {words}"]
+    assert running.serves() == served()
+    assert running.systemd.calls() == []
+
+
+def test_link_leads_to_the_generation_whose_unit_is_installed(running: Host) -> None:
+    running.run(running.wish(conf="two", unit="two"))
+    running.run(running.wish(conf="three", unit="three"))
+    shutil.copy(f"{running.layout.generation(2)}/{running.layout.unit_name}", running.layout.unit)
+    os.unlink(running.layout.current)
+    running.refused(running.wish(conf="invalid"))
+    assert running.serves() == served("two", unit="two")
+
+
+def test_account_that_somebody_removed(running: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs has its old number, so it is started anew, with a configuration that the new account may read."""
+    real = _service.command
+    there = [False]
+
+    def command(*words: str, **options: t.Any) -> str:
+        there[0] = there[0] or words[0] == "systemd-sysusers"
+        return "" if words[0] == "systemd-sysusers" else real(*words, **options)
+
+    ids = _observe.account_ids
+    monkeypatch.setattr(_service, "command", command)
+    monkeypatch.setattr(_observe, "account_ids", lambda name: ids(name) if there[0] else None)
+    result = running.run(running.wish())
+    assert result["actions"][0] == f"created the account {running.layout.name}"
+    assert (result["generation"], result["effect"]) == (2, "restart")
+    assert running.serves() == served()
+
+
+def test_systemd_is_too_old(running: Host) -> None:
+    """A host that is right is not asked for it."""
+    script = (running.systemd.programs / "systemctl").read_text().replace("systemd 257", "systemd 249")
+    running.systemd.add_program("systemctl", script)
+    assert running.run(running.wish())["changed"] is False
+    error, _actions = running.refused(running.wish(conf="two"))
+    assert error.what == "this host has systemd 249, and systemd 250 or later is needed"
+    with pytest.raises(ComponentError, match="systemd 250"):
+        running.check(running.wish(conf="two"))
+    assert running.serves() == served()
+    assert running.run(running.wish(state="absent"))["changed"] is True
 
 
 # --- the arguments ---

@@ -14,6 +14,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import
     local_archive,
     mirror_folder,
     read_lock,
+    record_in_lock,
     worker_release,
 )
 
@@ -22,6 +23,8 @@ RELEASE = {
     "path": "app/v{version}/app-{version}.linux-{arch}.tar.gz",
     "checksums": "app/v{version}/sha256sums.txt",
     "programs": ["app", "apptool"],
+    "names": {},
+    "unpublished_checksum": False,
 }
 AMD64 = "app/v1.2.3/app-1.2.3.linux-amd64.tar.gz"
 ARM64 = "app/v1.2.3/app-1.2.3.linux-arm64.tar.gz"
@@ -42,6 +45,8 @@ def test_from_upstream() -> None:
         "checksums": {},
         "mirror_lock": "",
         "programs": ["app", "apptool"],
+        "names": {"amd64": {}, "arm64": {}},
+        "unpublished": False,
     }
 
 
@@ -150,3 +155,34 @@ def test_archive_that_the_folder_lacks(mirror: Path) -> None:
 def test_without_a_checksum_file(mirror: Path) -> None:
     made: t.Any = local_archive(str(mirror), AMD64, "")
     assert made == (str(mirror / AMD64), "")
+
+
+# --- recording a checksum ---
+
+
+@pytest.mark.parametrize("text", ["", "# mine\nother: 'c'\n", "# mine\nother: 'c'"], ids=["new", "more", "no line end"])
+def test_recorded_below_what_is_there(text: str, tmp_path: Path) -> None:
+    lock = tmp_path / LOCK_NAME
+    if text:
+        lock.write_text(text)
+        lock.chmod(0o640)
+    assert record_in_lock(str(lock), AMD64, A) is True
+    assert record_in_lock(str(lock), AMD64, A) is False
+    assert read_lock(str(lock)) == {**({"other": "c"} if text else {}), AMD64: A}
+    assert lock.read_text().startswith(text.rstrip("\n"))
+    assert lock.stat().st_mode & 0o777 == (0o640 if text else 0o644)
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK_NAME]
+
+
+def test_two_hosts_that_got_different_files(tmp_path: Path) -> None:
+    lock = str(tmp_path / LOCK_NAME)
+    record_in_lock(lock, AMD64, A)
+    with pytest.raises(AnsibleActionFail, match="differs between hosts"):
+        record_in_lock(lock, AMD64, B)
+    assert read_lock(lock) == {AMD64: A}
+
+
+def test_lock_that_cannot_be_written(tmp_path: Path) -> None:
+    """The line is told, so that it can be written by hand."""
+    with pytest.raises(AnsibleActionFail, match=f"add this line to it: {AMD64}: '{A}'"):
+        record_in_lock(str(tmp_path / "missing" / LOCK_NAME), AMD64, A)
