@@ -37,6 +37,7 @@ SYNTHETIC = {
     "ALERTS": {"alertname", "alertstate"},
     "scrape_duration_seconds": set(),
     "scrape_samples_scraped": set(),
+    "scrape_samples_post_metric_relabeling": set(),
     "scrape_series_added": set(),
 }
 TARGET_LABELS = {"job", "instance", "service", "module", "target", "prober", "database"}
@@ -299,3 +300,17 @@ def test_each_threshold_belongs_to_an_alert_and_each_alert_finds_its_own() -> No
         for name, alert in ALERTS.items()
     }
     assert {name: keys for name, keys in in_text.items() if keys - {name}} == {}, "the threshold of another alert"
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_queries_of_the_runbook_can_be_asked(name: str) -> None:
+    text = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
+    for query in re.findall(r"--data-urlencode 'query=(.*)'$", text, re.M):
+        assert sorted({one.name for one in selectors(promql.parse(query)) if one.name} - CURRENT) == [], query
+
+
+def test_pages_lead_to_alerts_and_files_that_exist() -> None:
+    pages = [ROOT / "docs/alerts.md", *RUNBOOKS.iterdir()]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    links = [(page, link) for page, text in texts.items() for link in re.findall(r"\]\(([^)#]+)", text)]
+    assert [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()] == []
