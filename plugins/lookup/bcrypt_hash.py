@@ -43,6 +43,7 @@ _raw:
   elements: str
 """
 
+import re
 import typing as t
 
 from ansible.errors import AnsibleError
@@ -54,7 +55,11 @@ try:
 except ImportError:
     bcrypt = None
 
-COST = 10  # the program hashes the password of every new connection with it
+# Rounds are there to make guessing slow. A program pays them for every new connection, and a run for every component.
+COST = 10
+# A generated password is 192 random bits, which nobody guesses however fast: it has the fewest rounds that there are.
+GENERATED = re.compile(rb"[A-Za-z0-9_-]{32}")
+LEAST_COST = 4
 
 
 class LookupModule(LookupBase):
@@ -70,12 +75,14 @@ class LookupModule(LookupBase):
         if len(password) > 72:
             raise AnsibleError("A password has more than 72 bytes, which bcrypt cannot hash. What to do: shorten it.")
 
+        cost = LEAST_COST if GENERATED.fullmatch(password) else COST
+
         def make() -> str:
-            return bcrypt.hashpw(password, bcrypt.gensalt(COST)).decode()
+            return bcrypt.hashpw(password, bcrypt.gensalt(cost)).decode()
 
         def fits(kept: str) -> bool:
             try:
-                return bcrypt.checkpw(password, kept.encode())
+                return kept.startswith(f"$2b${cost:02}$") and bcrypt.checkpw(password, kept.encode())
             except ValueError:  # the file is damaged
                 return False
 

@@ -191,6 +191,7 @@ def _worth_a_retry(error: Exception) -> bool:
     generate_jittered_backoff(retries=2, delay_base=1, delay_threshold=4), should_retry_error=_worth_a_retry
 )
 def _open(url: str) -> t.Any:
+
     return open_url(url, timeout=SILENCE, http_agent="opswatch.monitoring", use_netrc=False, decompress=False)
 
 

@@ -102,6 +102,6 @@ def test_their_end_is_told(stack, sink):
     app = scenario.host(APP)
     app.check_output("systemctl start postgresql; systemctl start dating_app@webapp; systemctl stop load || true")
     for port in (8081, 8082, 8083):
-        app.check_output("curl -sfX DELETE localhost:%s/faults", port)
+        app.check_output(f"curl -sfX DELETE localhost:{port}/faults")
     ended = {*CAUSES, "DatabaseDown"}
     wait_for("their end is told", lambda: ended <= titles(sink, "resolved"), 900)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import secrets
 import typing as t
 from pathlib import Path
 
@@ -59,6 +60,15 @@ def test_hash_stays_as_long_as_the_password(tmp_path: Path) -> None:
     assert bcrypt.checkpw(b"two", second.encode())
     assert hashed("two", tmp_path) == second
     assert [path.name for path in tmp_path.iterdir()] == [f"pw.bcrypt{ENDING}"]
+
+
+def test_what_nobody_can_guess_has_few_rounds(tmp_path: Path) -> None:
+    """And a hash of other rounds is made again, as the password may now be another kind."""
+    assert hashed("x" * 31, tmp_path).startswith("$2b$10$")
+    generated = secrets.token_urlsafe(24)
+    assert hashed(generated, tmp_path).startswith("$2b$04$")
+    (tmp_path / f"pw.bcrypt{ENDING}").write_text(bcrypt.hashpw(generated.encode(), bcrypt.gensalt(10)).decode())
+    assert hashed(generated, tmp_path).startswith("$2b$04$")
 
 
 def test_hash_in_check_mode_writes_nothing(tmp_path: Path) -> None:
