@@ -129,8 +129,8 @@ def measure(results: Results, scale: Scale, variables: Mapping[str, Any]) -> Non
 
 
 FULL = (
-    Scale(1, rounds=2, nothing=3, one_line=2, together=True),
-    Scale(10, rounds=2, nothing=2, one_line=1, together=False),
+    Scale(1, rounds=1, nothing=5, one_line=3, together=True),
+    Scale(10, rounds=1, nothing=3, one_line=1, together=False),
 )
 QUICK = tuple(replace(scale, rounds=1, nothing=1, one_line=1) for scale in FULL)
 
