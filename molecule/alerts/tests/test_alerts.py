@@ -25,7 +25,7 @@ CAUSES = {
     "HighResponseTime": "curl -sfX POST 'localhost:8083/faults/latency?milliseconds=2600&seconds=1800'",
     "SlowQueries": "curl -sfX POST 'localhost:8081/faults/queries?milliseconds=1500&seconds=1800'",
     # 15 of 100 connections, busy for as long as it takes.
-    "HighDatabaseConnections": "systemd-run --unit=load --uid=postgres pgbench -n -c 15 -T 1700 postgres",
+    "HighDatabaseConnections": "systemd-run --unit=load --uid=postgres pgbench -n -c 15 -R 30 -T 1700 postgres",
 }
 
 
