@@ -11,7 +11,7 @@ import pwd
 import stat
 import typing as t
 
-from . import _data, _files, _generations, _release, _service, _undo
+from . import _data, _files, _generations, _release, _removal, _service, _undo
 from ._layout import Layout
 from ._plan import Desired, Generation, Key, Observed, Seen, Service
 
@@ -64,7 +64,7 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         ours=ours,
         leftovers=bool(_generations.leftovers(layout, committed, number))
         or (not journal and any(map(os.path.lexists, (layout.undo, layout.adoption, layout.journal))))
-        or (desired.state == "absent" and os.path.isdir(layout.generations)),
+        or (desired.state == "absent" and _removal.is_left(layout)),
         pending=pending,
         data=_is_there(layout.data),
         kept=journal is not None and fallback is not None and _data.has_copy(layout.data, str(fallback)),

@@ -12,6 +12,22 @@ from . import _data, _files, _generations, _service
 from ._layout import Layout
 
 
+def is_left(layout: Layout) -> bool:
+    """Whether anything of ours is here, also of an installation or a removal that was killed."""
+    own = set(os.listdir(layout.home)) - {os.path.basename(layout.adopted)} if os.path.isdir(layout.home) else set()
+    homes = (layout.sysusers, os.path.dirname(layout.releases))
+    return bool(own) or any(map(os.path.lexists, homes)) or any(map(_is_empty, _folders(layout)))
+
+
+def _folders(layout: Layout) -> tuple[str, ...]:
+    """The folders that go once nothing is in them, the inner ones first."""
+    return (layout.home, os.path.dirname(layout.home), os.path.dirname(os.path.dirname(layout.releases)))
+
+
+def _is_empty(folder: str) -> bool:
+    return os.path.isdir(folder) and not os.path.ismount(folder) and not os.listdir(folder)
+
+
 def remove(layout: Layout, programs: tuple[str, ...], foreign: t.Iterable[str], ours: bool) -> None:
     """C(ours): the unit file was made here."""
     _give_back(layout, foreign)
@@ -32,9 +48,8 @@ def remove(layout: Layout, programs: tuple[str, ...], foreign: t.Iterable[str], 
     last = [os.path.basename(path) for path in (layout.current, layout.generations)]
     for name in [*sorted(names - {*last, os.path.basename(layout.adopted)}), *last]:
         _files.remove(os.path.join(layout.home, name))
-    for folder in (layout.home, os.path.dirname(layout.home), os.path.dirname(os.path.dirname(layout.releases))):
-        if os.path.isdir(folder) and not os.listdir(folder):
-            os.rmdir(folder)
+    for folder in filter(_is_empty, _folders(layout)):
+        os.rmdir(folder)
 
 
 def _give_back(layout: Layout, foreign: t.Iterable[str]) -> None:

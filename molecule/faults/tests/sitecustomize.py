@@ -4,11 +4,13 @@
 
 DIE_AT kills it just before that change of the host, counted from the moment at which it has its lock. CHANGES_LOG is
 a file in which each change is noted. CLOCK_OFF is by how many seconds its clock is wrong, MACHINE the architecture.
+HASTE divides the seconds for which it waits for a server.
 """
 
 import os
 import platform
 import signal
+import socket
 import sys
 import time
 
@@ -46,3 +48,11 @@ if clock_off := int(os.environ.get("CLOCK_OFF", "0")):
 
 if machine := os.environ.get("MACHINE"):
     platform.machine = lambda: machine
+
+if haste := int(os.environ.get("HASTE", "0")):
+    real_create = socket.create_connection
+
+    def create_connection(address, timeout=None, *arguments, **options):
+        return real_create(address, timeout / haste, *arguments, **options)
+
+    socket.create_connection = create_connection

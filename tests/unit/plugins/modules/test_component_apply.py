@@ -961,7 +961,7 @@ def test_killed_while_first_installed(host: Host, restore: t.Any, monkeypatch: p
     problems = []
     for number in range(99):
         restore()
-        if not killed_before(number, monkeypatch, lambda: host.run(host.wish())):
+        if not killed_before(number, monkeypatch, lambda: host.run(host.wish()), ("mkdir",)):
             break
         if then == "the same again":
             host.run(host.wish())
@@ -976,6 +976,10 @@ def test_killed_while_first_installed(host: Host, restore: t.Any, monkeypatch: p
                 found = []
             host.run(host.wish(state="absent"))
             found += [str(path) for path in Path(host.layout.root).rglob("*.*")]
+            found += [
+                path for path in (host.layout.home, os.path.dirname(host.layout.releases)) if os.path.exists(path)
+            ]
+            found += host.run(host.wish(state="absent"))["actions"]
         problems += [f"killed before change {number}: {problem}" for problem in found]
     assert number > 15
     assert not problems, "\n".join(problems)
