@@ -100,8 +100,13 @@ class Server:
     PORT = 0
 
     def __init__(self, name: str, port: int = 0, scheme: str = "http", verify: str | bool = True) -> None:
-        self.url = f"{scheme}://{address(name)}:{port or self.PORT}"
-        self.verify = verify
+        self.name, self.port, self.scheme, self.verify = name, port or self.PORT, scheme, verify
+        self.prefix = ""  # of all its paths
+
+    @property
+    def url(self) -> str:
+        """Asked for anew each time: a host that was restarted may have another address."""
+        return f"{self.scheme}://{address(self.name)}:{self.port}{self.prefix}"
 
     def get(self, path: str, **parameters: Any) -> requests.Response:
         return self._ask("GET", path, params=parameters)

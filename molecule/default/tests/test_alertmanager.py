@@ -184,7 +184,7 @@ def test_behind_a_path():
     )
     assert run.rc == 0
     prometheus = Prometheus(SERVER)
-    prometheus.url += "/prometheus"
+    prometheus.prefix = "/prometheus"
     servers = [("alertmanager", SERVER), ("prometheus", SERVER)]
     wait_for("both are up", lambda: [prometheus.targets().get(one) for one in servers] == ["up", "up"], 60)
     answer = prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]

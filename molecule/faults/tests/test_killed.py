@@ -227,7 +227,10 @@ def kill_points(ground: Ground, worker: str, step: int, rc: int = 0, since: str 
         ground.restore()
         when = f"killed before {changes[die_at - 1]}"
         print(when)
-        assert apply(worker, die_at) == KILLED, when
+        if (code := apply(worker, die_at)) != KILLED:
+            # How often systemd is asked differs from run to run, so this one had fewer changes.
+            assert (code, die_at > len(changes) - 5) == (rc, True), when
+            break
         if number % REBOOT_EVERY == REBOOT_EVERY // 2:
             reboot()
         yield bool(number % 2), when
