@@ -45,10 +45,8 @@ def good(**changes: t.Any) -> host.Look:
 # --- the script ---
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
+@pytest.mark.parametrize("shell", ["sh", *filter(shutil.which, ["bash", "dash"])])
 def test_script_runs_in_any_shell(shell: str) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"no {shell}")
     done = subprocess.run(
         [shell, "-c", host.script(WANTED, ["no-such-python", "python3", "/usr/bin/env python3"])],
         capture_output=True,
