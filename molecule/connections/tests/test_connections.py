@@ -126,7 +126,7 @@ if sys.argv[-1] != "--version":
 
 # Debian 11 stands in for RHEL 9, which has the same Python and a later systemd. Nothing here needs more of systemd.
 SYSTEMCTL = """#!/bin/sh
-if [ "$1" = --version ]; then echo "systemd 252 (as RHEL 9 has it)"; else exec /usr/bin/systemctl "$@"; fi
+if [ "$1" = --version ]; then echo "systemd 252 (as RHEL 9 has it)"; else exec /bin/systemctl "$@"; fi
 """
 
 
