@@ -8,6 +8,7 @@ A receiver is native Alertmanager YAML with one more key, C(severities): the tre
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
 
@@ -46,6 +47,11 @@ INHIBIT_RULES: list[dict[str, t.Any]] = [
         "source_matchers": ['alertname="ServiceDown"'],
         "target_matchers": ['severity="warning"'],
         "equal": ["job", "instance"],
+    },
+    {  # the same of alerts about a service as a whole, which have no instance
+        "source_matchers": ['alertname="ServiceDown"'],
+        "target_matchers": ['severity="warning"', 'alertname=~"HighResponseTime|HighErrorRate|SlowQueries"'],
+        "equal": ["job"],
     },
     {
         "source_matchers": ['alertname="DatabaseDown"'],
@@ -188,7 +194,7 @@ def without_secrets(config: dict[str, t.Any], version: str, folder: str) -> Buil
         made = dict(settings)
         for key in keys:
             if made.get(key) not in (None, ""):
-                file = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{name}_{key}")
+                file = file_name(f"{name}_{key}")
                 secrets[file] = str(made.pop(key))
                 made[f"{key}_file"] = f"{folder}/{file}"
         if isinstance(made.get("http_config"), dict):
@@ -214,6 +220,12 @@ def without_secrets(config: dict[str, t.Any], version: str, folder: str) -> Buil
         receivers.append(copy)
     made["receivers"] = receivers
     return Built(made, secrets)
+
+
+def file_name(name: str) -> str:
+    """A name that any file may have. One that had to be changed keeps apart from others by a digest of itself."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    return safe if safe == name else f"{safe}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -75,7 +75,8 @@ def certificate_probes(components: t.Iterable[dict[str, t.Any]]) -> list[Probe]:
         Probe(target["labels"]["instance"], job["name"], "tls_connect", target["targets"][0], {})
         for job in components
         for target in job["targets"]
-        if target["labels"].get("__scheme__") == "https"
+        # What an exporter asks on behalf of others is at the same address.
+        if target["labels"].get("__scheme__") == "https" and "__param_target" not in target["labels"]
     ]
 
 
@@ -95,13 +96,14 @@ def checked_target(stated: t.Any, host: str) -> Probe:
     """An entry of blackbox_exporter_targets. Raises AnsibleError with the host and what to change."""
     where = f"blackbox_exporter_targets of {host}"
     if not isinstance(stated, dict):
-        raise AnsibleError(f"{where}: {stated!r} is not a map with name and target.")
+        raise AnsibleError(f"{where}: an entry is not a map with name and target.")
     unknown = sorted(set(stated) - TARGET_KEYS)
     if unknown:
         raise AnsibleError(f"{where}: unknown key {', '.join(unknown)}. Known are {', '.join(sorted(TARGET_KEYS))}.")
     missing = [key for key in ("name", "target") if not stated.get(key)]
     if missing:
-        raise AnsibleError(f"{where}: {stated!r} lacks {' and '.join(missing)}.")
+        keys = ", ".join(map(str, stated))  # not the values: an address may hold a password
+        raise AnsibleError(f"{where}: an entry with {keys or 'nothing'} lacks {' and '.join(missing)}.")
     target = {**TARGET_DEFAULTS, **{key: value for key, value in stated.items() if value is not None}}
     if not isinstance(target["labels"], dict):
         raise AnsibleError(f"{where}: the labels of {target['name']} are not a map.")

@@ -17,17 +17,28 @@ from ansible.utils.vars import merge_hash
 YAML_HEADER = "# Managed by Ansible (opswatch.monitoring). Changes made here are replaced by the next run.\n"
 HIDDEN = "********"
 # A word whose value is a secret, at the end of a name: smtp_auth_password, --remote.token, DB_PASSWORD.
-_WORDS = "password|passwd|secret|secret_key|token|credentials|api_key|routing_key|service_key|authorization"
+_WORDS = (
+    "password|passwd|passphrase|secrets?|secret_key|token|credentials|api_key|routing_key|service_key|authorization"
+)
 _NAME = rf"""["']?[\w.-]*(?:{_WORDS})["']?"""
 # The rest of such a line, whatever it is: it may hold spaces, quotes or braces.
 _SECRET = re.compile(rf"(?i)(?P<key>{_NAME}[ \t]*[:=][ \t]*)(?P<value>\S.*)$")
 _SECRET_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://[^\s/:@]+:)[^\s/@]+@")
 
 
+def plain(value: t.Any) -> t.Any:
+    """A value as a program reads it. A string that came out of a vault would be dumped as what it was in there."""
+    if isinstance(value, t.Mapping):
+        return {plain(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return str(value) if isinstance(value, str) or hasattr(value, "_decrypt") else value
+
+
 def to_yaml(value: t.Any) -> str:
     """Readable YAML, keys in the order in which they were stated."""
     text = yaml.dump(
-        value, Dumper=AnsibleDumper, sort_keys=False, allow_unicode=True, width=1000, default_flow_style=False
+        plain(value), Dumper=AnsibleDumper, sort_keys=False, allow_unicode=True, width=1000, default_flow_style=False
     )
     return YAML_HEADER + text
 

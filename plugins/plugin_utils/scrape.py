@@ -135,14 +135,16 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
     """An entry of monitoring_services with its defaults. Raises AnsibleError with the host and what to change."""
     where = f"monitoring_services of {host}"
     if not isinstance(stated, dict):
-        raise AnsibleError(f"{where}: {stated!r} is not a map with name and port.")
+        raise AnsibleError(f"{where}: an entry is not a map with name and port.")
     unknown = sorted(set(stated) - SERVICE_KEYS)
     if unknown:
         raise AnsibleError(f"{where}: unknown key {', '.join(unknown)}. Known are {', '.join(sorted(SERVICE_KEYS))}.")
     missing = [key for key in ("name", "port") if key not in stated]
     if missing:
-        raise AnsibleError(f"{where}: {stated!r} lacks {' and '.join(missing)}.")
-    service = {**SERVICE_DEFAULTS, **stated}
+        keys = ", ".join(map(str, stated))  # not the values: there may be a password among them
+        raise AnsibleError(f"{where}: an entry with {keys or 'nothing'} lacks {' and '.join(missing)}.")
+    # A probe sends no password, so a service that asks for one has no health check unless it is said to have.
+    service = {**SERVICE_DEFAULTS, **({"health": ""} if stated.get("auth") else {}), **stated}
     # Null is what was not stated; for health it says that there is none.
     unstated = [key for key in SERVICE_DEFAULTS if service[key] is None and key != "health"]
     service.update({key: SERVICE_DEFAULTS[key] for key in unstated})

@@ -25,7 +25,7 @@ def receivers(sink):
     return [
         {"name": "mail", "email_configs": [mail]},
         {
-            "name": "chat room",
+            "name": "chat-room",
             "severities": ["critical"],
             "slack_configs": [{"api_url": f"{sink.url}/slack/planted-secret", "channel": "#ops"}],
         },
@@ -134,7 +134,7 @@ def test_secrets_are_in_files_of_their_own(sink, receivers):
     host = scenario.host(SERVER)
     found = host.check_output("grep -rl planted-secret /etc /opt /var/lib /run 2>/dev/null; true").split()
     assert sorted(found) == [
-        "/var/lib/opswatch/alertmanager/secrets/chat_room_slack_1_api_url",
+        "/var/lib/opswatch/alertmanager/secrets/chat-room_slack_1_api_url",
         "/var/lib/opswatch/alertmanager/secrets/hook_webhook_1_url",
     ]
     for path in found:

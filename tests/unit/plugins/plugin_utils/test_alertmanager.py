@@ -98,13 +98,20 @@ SECRETS = [
 
 @pytest.mark.parametrize(("kind", "settings", "key"), SECRETS)
 def test_secrets_go_to_files(kind: str, settings: dict[str, t.Any], key: str) -> None:
-    built = made({"name": "on call", kind: [{}, settings] if kind == "slack_configs" else [settings]})
+    built = made({"name": "oncall", kind: [{}, settings] if kind == "slack_configs" else [settings]})
     number = 2 if kind == "slack_configs" else 1
-    file = f"on_call_{kind.removesuffix('_configs')}_{number}_{key}"
+    file = f"oncall_{kind.removesuffix('_configs')}_{number}_{key}"
     assert built.secrets == {file: "s3cret"}
     entry = built.config["receivers"][1][kind][number - 1]
     assert entry[f"{key}_file"] == f"{FOLDER}/{file}"
     assert "s3cret" not in str(built.config)
+
+
+def test_names_that_no_file_can_have_stay_apart() -> None:
+    """Else the alerts of one team would go to the room of another."""
+    names = ["team a", "team_a", "команда", "дежурка"]
+    rooms = [{"name": name, "slack_configs": [{"channel": "#x", "api_url": f"http://{name}"}]} for name in names]
+    assert sorted(made(*rooms).secrets.values()) == sorted(f"http://{name}" for name in names)
 
 
 def test_secrets_of_http_and_global_go_to_files() -> None:

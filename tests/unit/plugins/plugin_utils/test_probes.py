@@ -188,7 +188,7 @@ def test_one_name_with_two_modules() -> None:
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        pytest.param(["a"], "blackbox_exporter_targets of mon: 'a' is not a map with name and target", id="not a map"),
+        pytest.param(["a"], "targets of mon: an entry is not a map with name and target", id="not a map"),
         pytest.param([{"name": "a", "target": "b", "modul": "icmp"}], "unknown key modul. Known are", id="key"),
         pytest.param([{"name": "a"}], "lacks target", id="no target"),
         pytest.param([{"target": "a"}], "lacks name", id="no name"),

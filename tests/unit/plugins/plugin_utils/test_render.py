@@ -8,7 +8,9 @@ import typing as t
 
 import pytest
 import yaml
+from ansible._internal._datatag._tags import VaultedValue  # what a vault leaves on its values; there is no public way
 from ansible.errors import AnsibleActionFail
+from ansible.parsing.yaml.dumper import AnsibleDumper
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import (
     HIDDEN,
     YAML_HEADER,
@@ -22,6 +24,13 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import 
 def test_yaml_keeps_order_and_letters() -> None:
     text = to_yaml({"zebra": 1, "apple": {"ä": "München ✓", "list": ["x", None, True]}})
     assert text == YAML_HEADER + "zebra: 1\napple:\n  ä: München ✓\n  list:\n  - x\n  - null\n  - true\n"
+
+
+def test_what_came_out_of_a_vault_is_written_in_the_clear() -> None:
+    """Else a program would take the ciphertext for the password, and every check would pass."""
+    secret = VaultedValue(ciphertext="$ANSIBLE_VAULT;1.1;AES256").tag("s3cret")
+    assert "!vault" in yaml.dump(secret, Dumper=AnsibleDumper)
+    assert yaml.safe_load(to_yaml({"list": [{"password": secret}]})) == {"list": [{"password": "s3cret"}]}
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_host_without_services(stated: t.Any) -> None:
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        pytest.param(["shop"], "monitoring_services of web1: 'shop' is not a map with name and port", id="not a map"),
+        pytest.param(["shop"], "web1: an entry is not a map with name and port", id="not a map"),
         pytest.param([{"name": "shop", "port": 1, "prot": 2}], "web1: unknown key prot. Known are .*scheme", id="key"),
         pytest.param([{"port": 80}], "web1: .* lacks name", id="no name"),
         pytest.param([{"name": "shop"}], "web1: .* lacks port", id="no port"),
@@ -315,3 +315,9 @@ def test_members_of_a_cluster() -> None:
 def test_an_objective_is_a_percentage(objective: t.Any) -> None:
     with pytest.raises(AnsibleError, match="has the objective"):
         services(web1=[{"name": "shop", "port": 8000, "objective": objective}])
+
+
+def test_an_error_tells_no_password() -> None:
+    with pytest.raises(AnsibleError, match="an entry with name, auth lacks port") as error:
+        services(web1=[{"name": "shop", "auth": {"password": "hunter2"}}])
+    assert "hunter2" not in str(error.value)
