@@ -43,15 +43,10 @@ INHIBIT_RULES: list[dict[str, t.Any]] = [
         "target_matchers": ['severity="warning"'],
         "equal": ["alertname", "job", "instance", "service"],
     },
-    {  # what does not answer is also slow, and has no data
+    {  # Of that instance alone: what a service tells as a whole may be about the instances that are still there.
         "source_matchers": ['alertname="ServiceDown"'],
         "target_matchers": ['severity="warning"'],
         "equal": ["job", "instance"],
-    },
-    {  # the same of alerts about a service as a whole, which have no instance
-        "source_matchers": ['alertname="ServiceDown"'],
-        "target_matchers": ['severity="warning"', 'alertname=~"HighResponseTime|HighErrorRate|SlowQueries"'],
-        "equal": ["job"],
     },
     {
         "source_matchers": ['alertname="DatabaseDown"'],
