@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
 import re
-import ssl
 import time
 import typing as t
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from ._errors import ComponentError
 from ._service import command, last_words
@@ -46,50 +42,11 @@ class Answer:
 LASTING = 2.0  # seconds that a refusal is given
 
 
-class _NamedConnection(http.client.HTTPSConnection):
-    """HTTPS to an address of this host, checked against the name in its certificate."""
+def ask(endpoint: Endpoint, path: str) -> Answer:
+    """GET one path."""
+    from ._ask import get  # with http.client and ssl, for which most runs have no use
 
-    def __init__(self, host: str, port: int | None, server_name: str, context: ssl.SSLContext, timeout: float) -> None:
-        super().__init__(host, port, timeout=timeout, context=context)
-        self._name = server_name or host
-        self._tls = context
-
-    def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
-
-
-def ask(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
-    """GET one path. Never through a proxy, never a redirect: it is this host that is asked."""
-    address = urlsplit(endpoint.base)
-    headers = {"Accept-Encoding": "identity"}
-    if endpoint.user:
-        token = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
-        headers["Authorization"] = f"Basic {token}"
-    connection: http.client.HTTPConnection
-    try:
-        if address.scheme == "https":
-            context = ssl.create_default_context(cafile=endpoint.ca or None)
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as the programs themselves: no key usage is no fault
-            connection = _NamedConnection(address.hostname or "", address.port, endpoint.server_name, context, timeout)
-        else:
-            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
-        try:
-            connection.request("GET", address.path + path, headers=headers)
-            response = connection.getresponse()
-            return Answer(response.status, response.read().decode(errors="replace"))
-        finally:
-            connection.close()
-    except ssl.SSLCertVerificationError as error:
-        refusal = ComponentError(
-            f"{endpoint.base} shows a certificate that is not trusted",
-            error.verify_message.rstrip("."),
-            f"it has to name {endpoint.server_name or address.hostname} and be signed by "
-            + (endpoint.ca or "an authority of the system"),
-        )
-        return Answer(0, error.verify_message, refusal)
-    except (OSError, http.client.HTTPException) as error:
-        return Answer(0, str(error) or type(error).__name__)
+    return get(endpoint, path)
 
 
 def metric(text: str, name: str) -> float | None:

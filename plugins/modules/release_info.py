@@ -97,7 +97,7 @@ import typing as t
 import urllib.error
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _release
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _fetch, _release
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 
 OPTIONS = {
@@ -114,26 +114,24 @@ OPTIONS = {
 def ask_archive(source: _release.Source) -> int:
     """Bytes of the archive, of whose answer only the head is read; 0 where it does not say."""
     try:
-        with _release._open(source.url) as response:
+        with _fetch.open_address(source.url) as response:
             return int(response.headers.get("Content-Length") or 0)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code not in (404, 410):
-            raise _release._unreachable(source.url, error) from error
+            raise _fetch.unreachable(source.url, error) from error
         raise ComponentError(
             f"{_release.shown(source.url)} does not exist",
             f"HTTP {error.code}",
             "correct the version, or put the release into the mirror",
         ) from error
-    except _release.FETCH_ERRORS as error:
-        raise _release._unreachable(source.url, error) from error
+    except _fetch.FETCH_ERRORS as error:
+        raise _fetch.unreachable(source.url, error) from error
 
 
 def is_silence(error: ComponentError) -> bool:
     """Whether there was no answer at all: asking the same address again would only wait once more."""
-    return isinstance(error.__cause__, _release.FETCH_ERRORS) and not isinstance(
-        error.__cause__, urllib.error.HTTPError
-    )
+    return isinstance(error.__cause__, _fetch.FETCH_ERRORS) and not isinstance(error.__cause__, urllib.error.HTTPError)
 
 
 def look(name: str, source: _release.Source, silent: set[str]) -> dict[str, t.Any]:
@@ -143,7 +141,7 @@ def look(name: str, source: _release.Source, silent: set[str]) -> dict[str, t.An
         return seen
     try:
         seen["size"] = ask_archive(source)
-        _release.find_checksum(source)
+        _fetch.find_checksum(source)
     except ComponentError as error:
         seen["problems"] = [{"what": error.what, "seen": error.seen, "remedy": error.remedy}]
         if is_silence(error):

@@ -18,13 +18,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _release
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _fetch
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
+from ansible_collections.opswatch.monitoring.plugins.module_utils._fetch import find_checksum
+from ansible_collections.opswatch.monitoring.plugins.module_utils._install import install
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import (
     Source,
     architecture,
-    find_checksum,
-    install,
     installed_checksum,
     is_installed,
 )
@@ -559,7 +559,7 @@ def test_web_page_instead_of_checksums(upstream: t.Any, folder: str) -> None:
 
 def test_silent_server_is_asked_once(upstream: t.Any, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It had its time."""
-    monkeypatch.setattr(_release, "SILENCE", 0.2)
+    monkeypatch.setattr(_fetch, "SILENCE", 0.2)
     calm = threading.Event()
     upstream.pages[f"/{SUMS}"] = lambda: str(calm.wait(10)).encode()
     upstream.server.handle_error = lambda request, address: None  # nobody waits for its answer
@@ -579,7 +579,7 @@ def test_full_disk_is_not_the_fault_of_the_network(
 
     real = open
     monkeypatch.setattr(
-        _release,
+        _fetch,
         "open",
         lambda path, mode="r", **more: Full() if mode == "wb" else real(path, mode, **more),
         raising=False,

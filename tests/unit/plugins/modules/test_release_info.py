@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _release
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _fetch
 from ansible_collections.opswatch.monitoring.plugins.modules import release_info
 
 ARCHIVE = "app/v1/app-1.tar.gz"
@@ -55,9 +55,7 @@ def test_checksum_in_the_lock_of_the_mirror(capsys: t.Any, site: t.Any) -> None:
     assert answer["problems"] == []
 
 
-def test_checksum_that_upstream_does_not_publish(
-    capsys: t.Any, site: t.Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checksum_that_upstream_does_not_publish(capsys: t.Any, site: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTPS vouches for what is taken as it is; plain HTTP does not. A sum that is known counts in either case."""
     site.pages = {f"/{ARCHIVE}": b"x" * 5000}
     wish = release(site.url, checksums_path="", unpublished=True)
@@ -68,8 +66,8 @@ def test_checksum_that_upstream_does_not_publish(
     (known,) = ask(capsys, {**wish, "checksum": SUM})
     assert known["problems"] == []
 
-    real, secure = _release._open, site.url.replace("http://", "https://")
-    monkeypatch.setattr(_release, "_open", lambda url: real(url.replace("https://", "http://")))
+    real, secure = _fetch.open_address, site.url.replace("http://", "https://")
+    monkeypatch.setattr(_fetch, "open_address", lambda url: real(url.replace("https://", "http://")))
     (answer,) = ask(capsys, {**wish, "base": secure})
     assert answer == {"name": "app", "url": f"{secure}/{ARCHIVE}", "size": 5000, "problems": []}
     assert set(site.asked) == {f"/{ARCHIVE}"}
@@ -103,8 +101,8 @@ def test_release_that_cannot(
 
 def test_silent_address_is_asked_once(capsys: t.Any, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    real = _release._open
-    monkeypatch.setattr(_release, "_open", lambda url: asked.append(url) or real(url))
+    real = _fetch.open_address
+    monkeypatch.setattr(_fetch, "open_address", lambda url: asked.append(url) or real(url))
     base = f"http://127.0.0.1:{closed_port}"
     first, second = ask(capsys, release(base, "one"), release(base, "two"))
     assert "could not be fetched" in first["problems"][0]["what"]
