@@ -43,6 +43,11 @@ INHIBIT_RULES: list[dict[str, t.Any]] = [
         "target_matchers": ['severity="warning"'],
         "equal": ["alertname", "job", "instance", "service"],
     },
+    {  # A host that is gone is told once. Nothing else is silenced: it may have another cause.
+        "source_matchers": ['alertname="HostDown"'],
+        "target_matchers": ['alertname=~"ServiceDown|ProbeFailed"'],
+        "equal": ["instance"],
+    },
     {  # Of that instance alone: what a service tells as a whole may be about the instances that are still there.
         "source_matchers": ['alertname="ServiceDown"'],
         "target_matchers": ['severity="warning"'],

@@ -105,6 +105,18 @@ def test_a_critical_alert_silences_the_warning_of_the_same_thing():
     wait_for("the warning is silent", lambda: inhibited() == [True], 20)
 
 
+def test_a_host_that_is_gone_is_told_once():
+    names = {"HostDown", "ServiceDown", "ProbeFailed", "DiskSpaceLow"}
+    for name in names:
+        fire(name, "critical")
+
+    def told() -> set[str]:
+        alerts = Alertmanager(SERVER).get("/api/v2/alerts", filter='instance="somewhere"', inhibited="false").json()
+        return names & {one["labels"]["alertname"] for one in alerts}
+
+    wait_for("the rest is silent", lambda: told() == {"HostDown", "DiskSpaceLow"}, 20)
+
+
 @pytest.mark.usefixtures("restored")
 def test_a_service_that_stops_is_told_to_people_and_so_is_its_return(sink, receivers):
     """The whole way: from the process that is gone, by scrape, rule and route, to the mail and the chat."""
