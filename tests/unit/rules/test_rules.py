@@ -42,7 +42,7 @@ SYNTHETIC = {
     "scrape_series_added": set(),
 }
 TARGET_LABELS = {"job", "instance", "service", "module", "target", "prober", "database"}
-INVENTORY = {"monitoring:threshold": {"alert"}, "monitoring:expected_job": {"job"}, "monitoring:objective": {"service"}}
+INVENTORY = {"monitoring:threshold": {"alert"}, "monitoring:expected_job": {"job"}, "monitoring:objective": {"job"}}
 
 # What the unit tests of promtool take for the inventory.
 JOBS = [
