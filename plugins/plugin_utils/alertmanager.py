@@ -121,6 +121,7 @@ def build(receivers: t.Sequence[Map], route: Map, over: Map, version: str, folde
         "templates": ["templates/*"],
     }
     config = merge_hash(config, dict(over), list_merge="replace")
+    refuse_unknown(config)
     return without_secrets(config, version, folder)
 
 
@@ -141,7 +142,7 @@ def checked(receiver: t.Any) -> dict[str, t.Any]:
     if not all(isinstance(one, dict) for kind in kinds for one in receiver[kind]):
         raise AnsibleError(f"alertmanager_receivers: {name} has an entry in {', '.join(kinds)} that is not a map.")
     severities = receiver.get("severities", list(DEFAULT_SEVERITIES))
-    if not isinstance(severities, list) or not set(severities) <= set(SEVERITIES):
+    if not isinstance(severities, list) or not all(severity in SEVERITIES for severity in severities):
         raise AnsibleError(
             f"alertmanager_receivers: {name} asks for the severities {severities!r}. Use a list of "
             + ", ".join(SEVERITIES)
@@ -160,6 +161,38 @@ def refuse_twins(receivers: t.Sequence[Map]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise AnsibleError(f"alertmanager_receivers: {', '.join(twice)} is there twice. Give each a name of its own.")
+
+
+def refuse_unknown(config: Map) -> None:
+    """amtool would refuse it too, but on the host, and when others are changed already."""
+    receivers, route = config["receivers"], config["route"]
+    if not (isinstance(receivers, list) and all(isinstance(one, dict) for one in receivers)):
+        raise AnsibleError(
+            "alertmanager_config: receivers is not a list of maps. What to do: leave it out, and use "
+            "alertmanager_receivers."
+        )
+    if not isinstance(route, dict):
+        raise AnsibleError(
+            "alertmanager_config: route is not a map. What to do: leave it out, and use alertmanager_route."
+        )
+    known = [str(receiver.get("name")) for receiver in receivers]
+    unknown = sorted(set(routed(route)) - set(known))
+    if unknown:
+        quoted = ", ".join(f'"{name}"' for name in unknown)
+        raise AnsibleError(
+            f"alertmanager_route: undefined receiver {quoted}. What to do: name one that there is, {', '.join(known)}, "
+            "or add it to alertmanager_receivers."
+        )
+
+
+def routed(route: Map) -> t.Iterator[str]:
+    """The receivers that a route and those below it name."""
+    if route.get("receiver"):
+        yield str(route["receiver"])
+    below = route.get("routes")
+    for child in below if isinstance(below, list) else []:
+        if isinstance(child, dict):
+            yield from routed(child)
 
 
 def native(receiver: Map) -> dict[str, t.Any]:

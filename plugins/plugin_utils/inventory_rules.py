@@ -20,7 +20,7 @@ def inventory_rules(
     - C(monitoring:expected_job{job}): 1 for each scrape job.
     - C(monitoring:objective{job}): the share of requests that have to succeed, from 0 to 1.
     """
-    unknown = sorted(set(stated) - set(thresholds))
+    unknown = sorted(map(str, set(stated) - set(thresholds)))
     if unknown:
         close = difflib.get_close_matches(unknown[0], thresholds, 1)
         raise AnsibleError(

@@ -150,6 +150,12 @@ def test_wrong_receivers_are_refused_without_telling_their_secrets(receiver: t.A
         made(receiver)
 
 
+@pytest.mark.parametrize("route", [{"receiver": "nowhere"}, {"routes": [{"routes": [{"receiver": "nowhere"}]}]}])
+def test_a_route_to_nobody_known_is_refused(route: dict[str, t.Any]) -> None:
+    with pytest.raises(AnsibleError, match=r'undefined receiver "nowhere"\. What to do: name one .* nobody, mail,'):
+        made(MAIL, route=route)
+
+
 def test_twins_are_refused() -> None:
     with pytest.raises(AnsibleError, match="mail is there twice"):
         made(MAIL, MAIL)
