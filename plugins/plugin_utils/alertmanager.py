@@ -9,11 +9,14 @@ A receiver is native Alertmanager YAML with one more key, C(severities): the tre
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.utils.vars import merge_hash
+
+from .render import plain
 
 Map = t.Mapping[str, t.Any]
 
@@ -249,16 +252,46 @@ def without_secrets(config: dict[str, t.Any], version: str, folder: str) -> Buil
                 if kind == "webhook_configs" and release(version) < URL_FILES_SINCE:
                     keys = ()
                 name = f"{receiver.get('name')}_{kind.removesuffix('_configs')}"
-                copy[kind] = [lifted(one, keys, f"{name}_{number}") for number, one in enumerate(settings, 1)]
+                digests = told_apart(settings, keys)
+                copy[kind] = [lifted(one, keys, f"{name}_{own}") for one, own in zip(settings, digests, strict=True)]
         receivers.append(copy)
     made["receivers"] = receivers
     return Built(made, secrets)
 
 
+def told_apart(integrations: t.Sequence[t.Any], keys: t.Collection[str]) -> list[str]:
+    """A digest for each: of what it says beside its secrets, and of all of it where another one says the same.
+
+    So whoever goes back finds each secret where it was, though others came before it; and a new secret is no new name.
+    """
+    open_parts = [digest(without_values(one, keys)) for one in integrations]
+    return [
+        own if open_parts.count(own) == 1 else digest(one) for own, one in zip(open_parts, integrations, strict=True)
+    ]
+
+
+def without_values(settings: t.Any, keys: t.Collection[str]) -> t.Any:
+    """What an integration says, secrets left out."""
+    if not isinstance(settings, dict):
+        return settings
+    made = {key: value for key, value in settings.items() if key not in keys}
+    if isinstance(made.get("http_config"), dict):
+        made["http_config"] = {
+            part: without_values(value, [HTTP_SECRETS[part]]) if part in HTTP_SECRETS else value
+            for part, value in made["http_config"].items()
+        }
+    return made
+
+
+def digest(value: t.Any) -> str:
+    text = json.dumps(plain(value), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def file_name(name: str) -> str:
     """A name that any file may have. One that had to be changed keeps apart from others by a digest of itself."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return safe if safe == name else f"{safe}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return safe if safe == name else f"{safe}_{digest(name)}"
 
 
 def release(version: str) -> tuple[int, ...]:
