@@ -19,6 +19,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem, report
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
 
 RELEASE_INFO = "opswatch.monitoring.release_info"
@@ -79,20 +80,22 @@ class ActionModule(ActionBase):
 
     def _check_jobs(self, groups: t.Mapping[str, t.Sequence[str]], variables: Variables) -> None:
         """Scrape jobs come from every host of the inventory, in this play or not."""
-        options = role_facts.options(role_facts.SHARED)[values.SERVICES]["options"]
-        settings = {host: self._seen_by_others(host, variables["hostvars"][host]) for host in groups["all"]}
+        settings = {}
         for host in groups["all"]:
-            if host not in variables["ansible_play_hosts_all"]:
-                self.problems += values.services_problems(host, settings[host].get(values.SERVICES), options)
-                for component in role_facts.components():
-                    if host in groups.get(component, []):
-                        self.problems += values.target_problems(component, host, settings[host])
+            its = [component for component in role_facts.components() if host in groups.get(component, [])]
+            seen = self._seen_by_others(host, variables["hostvars"][host])
+            problems, settings[host] = values.checked_entries(host, _options([role_facts.SHARED, *its]), seen)
+            if host not in variables["ansible_play_hosts_all"]:  # those in the play report theirs
+                self.problems += [values.said_of(host, problem) for problem in problems]
+                for component in its:
+                    self.problems += values.target_problems(component, host, settings[host])
         self.problems += values.jobs_problems(settings)
+        self.problems += values.database_twins(groups.get("postgres_exporter", []), settings)
 
     def _seen_by_others(self, host: str, hostvars: t.Mapping[str, t.Any]) -> Variables:
         """The variables by which other hosts find this one."""
         settings = {}
-        wanted = [values.SERVICES, "monitoring_address", "monitoring_tls", "ansible_host"]
+        wanted = [*values.ENTRIES, "monitoring_address", "monitoring_tls", "ansible_host"]
         wanted += [f"{name}_{option}" for name in role_facts.components() for option in ("state", "listen_address")]
         for name in wanted:
             if name in hostvars:
@@ -134,8 +137,10 @@ class ActionModule(ActionBase):
             options = role_facts.options(role)
             given = {name: value for name, value in settings.items() if name in options and name in variables}
             self.problems += values.spec_problems(role, options, given)
-        services = role_facts.options(role_facts.SHARED)[values.SERVICES]["options"]
-        self.problems += values.services_problems(self.host, settings.get(values.SERVICES), services)
+        problems, settings = values.checked_entries(self.host, _options([role_facts.SHARED, *mine]), settings)
+        self.problems += problems
+        for component in mine:
+            self.problems += role_problems(component, settings)
         for component in _present(mine, settings):
             self.problems += values.version_problems(component, str(settings.get(f"{component}_version", "")))
             found, problems = values.listeners(component, settings)
@@ -245,6 +250,11 @@ class ActionModule(ActionBase):
         sizes, problems = artifacts.fetched(wished, answer["releases"])
         self.problems += problems
         return sizes
+
+
+def _options(roles: t.Iterable[str]) -> Variables:
+    """The typed variables of several roles."""
+    return {name: option for role in roles for name, option in role_facts.options(role).items()}
 
 
 def _present(mine: list[str], settings: Variables) -> list[str]:

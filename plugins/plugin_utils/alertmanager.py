@@ -9,11 +9,14 @@ A receiver is native Alertmanager YAML with one more key, C(severities): the tre
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import typing as t
 
 from ansible.errors import AnsibleError
 from ansible.utils.vars import merge_hash
+
+from .render import plain
 
 Map = t.Mapping[str, t.Any]
 
@@ -42,6 +45,11 @@ INHIBIT_RULES: list[dict[str, t.Any]] = [
         "source_matchers": ['severity="critical"'],
         "target_matchers": ['severity="warning"'],
         "equal": ["alertname", "job", "instance", "service"],
+    },
+    {  # A host that is gone is told once. Nothing else is silenced: it may have another cause.
+        "source_matchers": ['alertname="HostDown"'],
+        "target_matchers": ['alertname=~"ServiceDown|ProbeFailed"'],
+        "equal": ["instance"],
     },
     {  # Of that instance alone: what a service tells as a whole may be about the instances that are still there.
         "source_matchers": ['alertname="ServiceDown"'],
@@ -116,6 +124,7 @@ def build(receivers: t.Sequence[Map], route: Map, over: Map, version: str, folde
         "templates": ["templates/*"],
     }
     config = merge_hash(config, dict(over), list_merge="replace")
+    refuse_unknown(config)
     return without_secrets(config, version, folder)
 
 
@@ -136,7 +145,7 @@ def checked(receiver: t.Any) -> dict[str, t.Any]:
     if not all(isinstance(one, dict) for kind in kinds for one in receiver[kind]):
         raise AnsibleError(f"alertmanager_receivers: {name} has an entry in {', '.join(kinds)} that is not a map.")
     severities = receiver.get("severities", list(DEFAULT_SEVERITIES))
-    if not isinstance(severities, list) or not set(severities) <= set(SEVERITIES):
+    if not isinstance(severities, list) or not all(severity in SEVERITIES for severity in severities):
         raise AnsibleError(
             f"alertmanager_receivers: {name} asks for the severities {severities!r}. Use a list of "
             + ", ".join(SEVERITIES)
@@ -155,6 +164,38 @@ def refuse_twins(receivers: t.Sequence[Map]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise AnsibleError(f"alertmanager_receivers: {', '.join(twice)} is there twice. Give each a name of its own.")
+
+
+def refuse_unknown(config: Map) -> None:
+    """amtool would refuse it too, but on the host, and when others are changed already."""
+    receivers, route = config["receivers"], config["route"]
+    if not (isinstance(receivers, list) and all(isinstance(one, dict) for one in receivers)):
+        raise AnsibleError(
+            "alertmanager_config: receivers is not a list of maps. What to do: leave it out, and use "
+            "alertmanager_receivers."
+        )
+    if not isinstance(route, dict):
+        raise AnsibleError(
+            "alertmanager_config: route is not a map. What to do: leave it out, and use alertmanager_route."
+        )
+    known = [str(receiver.get("name")) for receiver in receivers]
+    unknown = sorted(set(routed(route)) - set(known))
+    if unknown:
+        quoted = ", ".join(f'"{name}"' for name in unknown)
+        raise AnsibleError(
+            f"alertmanager_route: undefined receiver {quoted}. What to do: name one that there is, {', '.join(known)}, "
+            "or add it to alertmanager_receivers."
+        )
+
+
+def routed(route: Map) -> t.Iterator[str]:
+    """The receivers that a route and those below it name."""
+    if route.get("receiver"):
+        yield str(route["receiver"])
+    below = route.get("routes")
+    for child in below if isinstance(below, list) else []:
+        if isinstance(child, dict):
+            yield from routed(child)
 
 
 def native(receiver: Map) -> dict[str, t.Any]:
@@ -211,16 +252,46 @@ def without_secrets(config: dict[str, t.Any], version: str, folder: str) -> Buil
                 if kind == "webhook_configs" and release(version) < URL_FILES_SINCE:
                     keys = ()
                 name = f"{receiver.get('name')}_{kind.removesuffix('_configs')}"
-                copy[kind] = [lifted(one, keys, f"{name}_{number}") for number, one in enumerate(settings, 1)]
+                digests = told_apart(settings, keys)
+                copy[kind] = [lifted(one, keys, f"{name}_{own}") for one, own in zip(settings, digests, strict=True)]
         receivers.append(copy)
     made["receivers"] = receivers
     return Built(made, secrets)
 
 
+def told_apart(integrations: t.Sequence[t.Any], keys: t.Collection[str]) -> list[str]:
+    """A digest for each: of what it says beside its secrets, and of all of it where another one says the same.
+
+    So whoever goes back finds each secret where it was, though others came before it; and a new secret is no new name.
+    """
+    open_parts = [digest(without_values(one, keys)) for one in integrations]
+    return [
+        own if open_parts.count(own) == 1 else digest(one) for own, one in zip(open_parts, integrations, strict=True)
+    ]
+
+
+def without_values(settings: t.Any, keys: t.Collection[str]) -> t.Any:
+    """What an integration says, secrets left out."""
+    if not isinstance(settings, dict):
+        return settings
+    made = {key: value for key, value in settings.items() if key not in keys}
+    if isinstance(made.get("http_config"), dict):
+        made["http_config"] = {
+            part: without_values(value, [HTTP_SECRETS[part]]) if part in HTTP_SECRETS else value
+            for part, value in made["http_config"].items()
+        }
+    return made
+
+
+def digest(value: t.Any) -> str:
+    text = json.dumps(plain(value), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def file_name(name: str) -> str:
     """A name that any file may have. One that had to be changed keeps apart from others by a digest of itself."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return safe if safe == name else f"{safe}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return safe if safe == name else f"{safe}_{digest(name)}"
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -18,9 +18,9 @@ def inventory_rules(
 
     - C(monitoring:threshold{alert}): one for each alert that has a threshold; null leaves it out, and the alert is off.
     - C(monitoring:expected_job{job}): 1 for each scrape job.
-    - C(monitoring:objective{service}): the share of requests that have to succeed, from 0 to 1.
+    - C(monitoring:objective{job}): the share of requests that have to succeed, from 0 to 1.
     """
-    unknown = sorted(set(stated) - set(thresholds))
+    unknown = sorted(map(str, set(stated) - set(thresholds)))
     if unknown:
         close = difflib.get_close_matches(unknown[0], thresholds, 1)
         raise AnsibleError(
@@ -35,7 +35,7 @@ def inventory_rules(
     ]
     rules += [_constant("monitoring:expected_job", {"job": job["name"]}, 1) for job in known if job["targets"]]
     rules += [
-        _constant("monitoring:objective", {"service": job["name"]}, round(job["objective"] / 100, 9))
+        _constant("monitoring:objective", {"job": job["name"]}, round(job["objective"] / 100, 9))
         for job in known
         if job["objective"] is not None
     ]

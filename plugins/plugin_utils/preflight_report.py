@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleError
+
 from ..module_utils._errors import sentence
 
 REMEDY = "What to do: "
@@ -24,6 +26,15 @@ def from_error(error: Exception | str) -> Problem:
     """The problem that an error of the collection tells of; its own remedy stays one."""
     what, _mark, remedy = str(error).partition(REMEDY)
     return Problem(what.strip().rstrip("."), "", remedy.strip().rstrip("."))
+
+
+def refused(check: t.Callable[..., object], *arguments: t.Any) -> list[Problem]:
+    """The problem for which a function of the collection refuses these arguments, if it does."""
+    try:
+        check(*arguments)
+    except AnsibleError as error:
+        return [from_error(error)]
+    return []
 
 
 def report(host: str, problems: t.Sequence[Problem], everywhere: bool = False) -> str:

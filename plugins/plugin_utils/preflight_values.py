@@ -17,7 +17,9 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 
 from .addresses import split_address
-from .preflight_report import Problem, from_error
+from .databases import checked_databases
+from .preflight_report import Problem, from_error, refused
+from .probes import checked_target, listed_probes
 from .scrape import address_of, checked_service, component_targets, service_jobs
 
 Values = t.Mapping[str, t.Any]
@@ -41,7 +43,7 @@ class Listener(t.NamedTuple):
 
 def spec_problems(role: str, options: Spec, values: Values) -> list[Problem]:
     """Every way in which the set variables of a role differ from its argument specs."""
-    plain = {name: {**option, "options": None} if name == SERVICES else option for name, option in options.items()}
+    plain = {name: {**option, "options": None} if name in ENTRIES else option for name, option in options.items()}
     remedy = f"correct it in the inventory; what is allowed: ansible-doc -t role opswatch.monitoring.{role}"
     return [Problem(message, "", remedy) for message in _messages(plain, values)]
 
@@ -71,25 +73,62 @@ def version_problems(component: str, version: str) -> list[Problem]:
     return [Problem(f"{name} is not a version", repr(version), remedy)]
 
 
-# --- services to scrape ---
+# --- lists of which each entry says something of its own ---
 
 
-def services_problems(host: str, services: t.Any, options: Spec) -> list[Problem]:
-    """Every entry that is wrong, and all that is wrong with it. C(options): those of an entry."""
-    problems = []
-    for number, entry in enumerate(services if isinstance(services, list) else [], 1):
+class Entries(t.NamedTuple):
+    """How such a list is checked: by what the roles call in their turn. Both raise AnsibleError."""
+
+    title: str  # the key by which an entry is called
+    each: t.Callable[[t.Any, str], object]  # an entry, the host
+    together: t.Callable[[list[t.Any], str], object]  # those that are right by themselves, the host
+
+
+ENTRIES = {
+    SERVICES: Entries("name", checked_service, lambda _entries, _host: None),  # together they are jobs: jobs_problems()
+    "postgres_exporter_databases": Entries(
+        "database", lambda entry, _host: checked_databases([entry]), lambda entries, _host: checked_databases(entries)
+    ),
+    "blackbox_exporter_targets": Entries("name", checked_target, lambda entries, host: listed_probes(host, entries)),
+}
+
+
+def checked_entries(host: str, options: Spec, values: Values) -> tuple[list[Problem], dict[str, t.Any]]:
+    """Every entry that is wrong, and all that is wrong with it; and the values, with the entries that are right."""
+    problems, right = [], dict(values)
+    for name in ENTRIES:
+        if name in options and name in values:
+            found, right[name] = _checked_list(name, host, options[name]["options"], values[name])
+            problems += found
+    return problems, right
+
+
+def said_of(host: str, problem: Problem) -> Problem:
+    """A problem as another host reports it."""
+    return problem if f" of {host}" in problem.what else problem._replace(what=f"{host}: {problem.what}")
+
+
+def _checked_list(name: str, host: str, options: Spec, stated: t.Any) -> tuple[list[Problem], list[t.Any]]:
+    kind = ENTRIES[name]
+    problems, right = [], []
+    for number, entry in enumerate(stated if isinstance(stated, list) else [], 1):
         if not isinstance(entry, dict):
             continue  # the type of the whole list says so already
-        where = f"{SERVICES} of {host}, entry {number}"
-        where += f" ({entry['name']})" if isinstance(entry.get("name"), str) else ""
+        title = entry.get(kind.title)
+        where = f"{name} of {host}, entry {number}" + (f" ({title})" if isinstance(title, str) else "")
         messages = _messages(options, entry)
-        problems += [Problem(f"{where}: {message}", "", "correct the entry") for message in messages]
-        if not messages:
-            try:
-                checked_service(entry, host)
-            except AnsibleError as error:
-                problems.append(from_error(error))
-    return problems
+        found = [Problem(f"{where}: {message}", "", "correct the entry") for message in messages]
+        found = found or refused(kind.each, entry, host)
+        problems += found
+        right += [] if found else [entry]
+    if right or stated == []:
+        found = refused(kind.together, right, host)
+        problems += found
+        right = [] if found else right
+    return problems, right
+
+
+# --- the jobs of the whole inventory ---
 
 
 def jobs_problems(settings: t.Mapping[str, Values]) -> list[Problem]:
@@ -128,6 +167,13 @@ def target_problems(component: str, host: str, settings: Values) -> list[Problem
     except AnsibleError as error:
         return [from_error(f"{component} of {host}: {error}")]
     return []
+
+
+def database_twins(hosts: t.Iterable[str], settings: t.Mapping[str, Values]) -> list[Problem]:
+    """A database that two hosts' exporters watch. Hosts of which something else is wrong are left out here."""
+    component = "postgres_exporter"
+    right = [host for host in hosts if not target_problems(component, host, settings[host])]
+    return refused(component_targets, component, right, settings)
 
 
 # --- ports ---

@@ -23,6 +23,13 @@ _WORDS = (
 _NAME = rf"""["']?[\w.-]*(?:{_WORDS})["']?"""
 # The rest of such a line, whatever it is: it may hold spaces, quotes or braces.
 _SECRET = re.compile(rf"(?i)(?P<key>{_NAME}[ \t]*[:=][ \t]*)(?P<value>\S.*)$")
+# A private key in PEM, whatever it is called and however it is quoted; without an end, all that follows.
+_PRIVATE_KEY = re.compile(
+    r"(?s)(?P<begin>-----BEGIN[^-]*PRIVATE[^-]*KEY[^-]*-----).*?(?P<end>-----END[^-]*KEY[^-]*-----|\Z)"
+)
+# Whose url may well hold a token. Alertmanager's configuration, as we write it.
+_WEBHOOKS = re.compile(r"(?P<lead>[ ]*(?:-[ ]+)?)webhook_configs:")
+_URL = re.compile(r"""(?P<key>(?<![\w-])["']?url["']?[ \t]*:[ \t]*)(?P<value>\S.*)$""")
 _SECRET_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://[^\s/:@]+:)[^\s/@]+@")
 
 
@@ -58,19 +65,25 @@ def encoded(text: str | bytes) -> str:
 
 
 def masked(text: str) -> str:
-    """A text for a diff: what follows the name of a secret, on its line and on deeper ones, and passwords in URLs.
+    """A text for a diff without secrets: what follows the name of one, on its line and on deeper ones, private keys,
+    addresses of webhooks, and passwords in URLs.
 
     It rather hides too much than too little: a diff is to read, the file is on the host.
     """
     lines = []
     hidden_below = -1  # the indentation of the secret whose value goes on
-    for line in text.splitlines(keepends=True):
+    webhooks = -1  # that of a list of webhooks which goes on
+    for line in _PRIVATE_KEY.sub(rf"\g<begin> {HIDDEN} \g<end>", text).splitlines(keepends=True):
         bare = line.rstrip("\n")
         indent = len(bare) - len(bare.lstrip())
         if hidden_below >= 0 and (indent > hidden_below or not bare.strip()):
             continue
         hidden_below = -1
-        found = _SECRET.search(bare)
+        if begun := _WEBHOOKS.match(bare):
+            webhooks = len(begun["lead"])
+        elif bare.strip() and (indent < webhooks or (indent == webhooks and bare[indent] != "-")):
+            webhooks = -1
+        found = _SECRET.search(bare) or (_URL.search(bare) if webhooks >= 0 else None)
         if found and not bare.lstrip().startswith("#"):
             if not _is_whole(found["value"]):
                 hidden_below = indent

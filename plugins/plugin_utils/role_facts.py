@@ -73,6 +73,11 @@ def packages(component: str) -> list[str]:
     return list(_fact(component, "packages") or [])
 
 
+def thresholds() -> dict[str, t.Any]:
+    """What our alerts compare with, by their names."""
+    return dict(_fact("prometheus", "thresholds"))
+
+
 def _fact(component: str, name: str) -> t.Any:
     return _read(component, "vars", "main.yml").get(f"__{component}_{name}")
 

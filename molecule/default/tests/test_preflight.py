@@ -15,6 +15,7 @@ import yaml
 from tests.testbed import scenario
 
 SERVER, OTHER = HOSTS = ("opswatch-debian13", "opswatch-debian12")
+DATABASE = "opswatch-app"
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,11 @@ def test_all_problems_of_all_hosts_in_one_run(tmp_path):
                     "prometheus_generations": "many",
                     "prometheus_rule_files": ["/nowhere/rules.yml"],
                     "monitoring_services": [{"name": "shop", "port": 9090}, {"name": "web", "prot": 80}],
+                    "prometheus_thresholds": {"HighCpuUsage": 95, "InodesLow": "many"},
+                    "alertmanager_route": {"receiver": "nowhere"},
+                    "blackbox_exporter_targets": [{"name": "site", "target": ""}],
                 },
+                DATABASE: {"postgres_exporter_databases": [{"port": 0}, {"password": "planted-secret"}]},
                 OTHER: {"node_exporter_version": "latest", "node_exporter_flags": "--web.enable"},
             }
         },
@@ -81,18 +86,26 @@ def test_all_problems_of_all_hosts_in_one_run(tmp_path):
     run = site(inventories=inventories, node_exporter_generations=5)
     said = refused(run)
     for words in (
-        f"Preflight found 6 problems on {SERVER}. Nothing was changed on any host.",
+        f"Preflight found 10 problems on {SERVER}. Nothing was changed on any host.",
         "the variable prometheus_versoin is not known: did you mean prometheus_version?",
         "prometheus_generations",
         "prometheus_rule_files names a file that is not there: /nowhere/rules.yml",
         "port 9090 is wanted twice on this host",
         f"monitoring_services of {SERVER}, entry 2 (web): missing required arguments: port",
         f"monitoring_services of {SERVER}, entry 2 (web): unknown: prot.",
+        "no alert with a threshold is called HighCpuUsage",
+        "prometheus_thresholds: InodesLow is 'many'.",
+        'alertmanager_route: undefined receiver "nowhere"',
+        f"blackbox_exporter_targets of {SERVER}: an entry with name, target lacks target",
         f"Preflight found 2 problems on {OTHER}. Nothing was changed on any host.",
+        f"Preflight found 2 problems on {DATABASE}. Nothing was changed on any host.",
+        "postgres_exporter_databases: postgres has the port 0",
+        "postgres_exporter_databases: postgres has a password and the socket folder /run/postgresql",
         "node_exporter_version is not a version: 'latest'",
         "node_exporter_flags",
     ):
         assert words in said
+    assert "planted-secret" not in run.output
     assert "TASK [opswatch.monitoring.node_exporter" not in run.output
 
 

@@ -114,6 +114,10 @@ systemctl stop prometheus 2>/dev/null
 rm -rf /opt/faults/saved; mkdir /opt/faults/saved
 cp -a --parents $(ls -d {PLACES} 2>/dev/null) /opt/faults/saved
 """
+# Each start adds a file to the log, and all of them are read at the next one.
+FORGET_DATA = "systemctl stop prometheus; find /var/lib/prometheus -mindepth 1 -delete"
+# Why it does not answer, where the caller only knows that it does not.
+EXPLAIN = "systemctl status prometheus --no-pager -n 30; systemctl list-jobs --no-pager; ss -ltnp"
 RESTORE = f"""
 systemctl stop prometheus 2>/dev/null; systemctl reset-failed prometheus 2>/dev/null
 rm -rf {PLACES} /opt/opswatch; cp -al /opt/faults/releases /opt/opswatch
@@ -145,6 +149,9 @@ class Ground:
         self.samples = 0
 
     def save(self, samples: bool = True) -> None:
+        """What is there now is the ground; with samples, of its own and not of earlier tests."""
+        if samples:
+            self.host.check_output("bash -c %s", FORGET_DATA)
         self.host.check_output("bash -c %s", SAVE)
         self.keep_releases()
         self.restore()
@@ -169,7 +176,11 @@ class Ground:
 
     def count(self) -> int:
         """How many samples there are of what was scraped here."""
-        self.watch.wait()
+        try:
+            self.watch.wait()
+        except AssertionError:
+            print(scenario.address(HOST), self.host.run("bash -c %s", EXPLAIN).stdout)
+            raise
         found = self.watch.prometheus.query('count_over_time(up{job="prometheus"}[3h])')
         return int(found[0]["value"][1]) if found else 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import promql_parser as promql
 import pytest
 import yaml
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.alertmanager import INHIBIT_RULES
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.inventory_rules import inventory_rules
 
 from tests.testbed import programs
@@ -41,7 +42,7 @@ SYNTHETIC = {
     "scrape_series_added": set(),
 }
 TARGET_LABELS = {"job", "instance", "service", "module", "target", "prober", "database"}
-INVENTORY = {"monitoring:threshold": {"alert"}, "monitoring:expected_job": {"job"}, "monitoring:objective": {"service"}}
+INVENTORY = {"monitoring:threshold": {"alert"}, "monitoring:expected_job": {"job"}, "monitoring:objective": {"job"}}
 
 # What the unit tests of promtool take for the inventory.
 JOBS = [
@@ -172,6 +173,25 @@ def test_the_table_of_alerts_is_what_the_rules_say() -> None:
         )
         for name, alert in ALERTS.items()
     ]
+
+
+def inhibiting(name: str) -> list[dict[str, t.Any]]:
+    return [rule for rule in INHIBIT_RULES if f'alertname="{name}"' in rule["source_matchers"]]
+
+
+def test_inhibition_speaks_of_alerts_that_exist() -> None:
+    matchers = [matcher for rule in INHIBIT_RULES for matcher in rule["source_matchers"] + rule["target_matchers"]]
+    named = {name for one in matchers for name in re.findall(r"\w+", one.partition("alertname")[2])}
+    assert named == {"HostDown", "ServiceDown", "ProbeFailed", "DatabaseDown"} & set(ALERTS)
+
+
+def test_a_host_that_is_gone_is_told_before_its_services() -> None:
+    """Else each service would be told first. Its rule has the instance, by which Alertmanager knows what to silence."""
+    (rule,) = inhibiting("HostDown")
+    assert rule["equal"] == ["instance"]
+    names = list(ALERTS)
+    assert names.index("HostDown") < names.index("ServiceDown")
+    assert (ALERTS["HostDown"]["for"], ALERTS["ServiceDown"]["for"]) == ("30s", "1m")
 
 
 # --- what the rules are made of ---

@@ -339,6 +339,35 @@ def test_mirror_that_is_not_there_but_not_needed(controller: Controller) -> None
     assert "monitoring_mirror is no folder" in result["warnings"][0]
 
 
+def test_what_the_roles_would_refuse(controller: Controller) -> None:
+    """All of it at once, of entries that are right by their type too."""
+    roles = ("alertmanager", "postgres_exporter", "blackbox_exporter")
+    controller.groups |= {role: ["app1"] for role in roles}
+    result = controller.run(
+        answer([*READY, *roles]),
+        prometheus_thresholds={"HighCpuUsage": 95, "InodesLow": "many"},
+        alertmanager_receivers=[{"name": "a", "email": {"password": "hunter2"}}, {"name": "b", "slack_configs": {}}],
+        postgres_exporter_databases=[{"port": 0}, {"password": "hunter2"}, {"prot": 1}],
+        blackbox_exporter_targets=[{"name": "x", "target": "y"}, {"name": "x", "target": "y"}, {"name": "z"}],
+    )
+    wanted = [
+        "postgres_exporter_databases of app1, entry 3: unknown: prot.",
+        "postgres_exporter_databases: postgres has the port 0",
+        "postgres_exporter_databases: postgres has a password and the socket folder /run/postgresql",
+        "blackbox_exporter_targets of app1, entry 3 (z): missing required arguments: target",
+        "blackbox_exporter_targets of app1: x is there twice, with the same module and target",
+        "prometheus_thresholds: no alert with a threshold is called HighCpuUsage",
+        "prometheus_thresholds: InodesLow is 'many'",
+        "alertmanager_receivers: a has email",
+        "alertmanager_receivers: b has slack_configs",
+    ]
+    found = problems(result)
+    for words in wanted:
+        assert [problem.startswith(words) for problem in found].count(True) == 1, (words, found)
+    assert len(found) == len(wanted), found
+    assert "hunter2" not in json.dumps(result)
+
+
 # --- the inventory ---
 
 
@@ -377,6 +406,23 @@ def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
         "node_exporter of app2",
         "monitoring_services of app3",
     ]
+
+
+def test_databases_and_probes_of_hosts_beside_the_play(controller: Controller) -> None:
+    controller.groups["all"] = ["app1", "app2", "app3"]
+    controller.groups |= {"postgres_exporter": ["app2", "app3"], "blackbox_exporter": ["app2"]}
+    shared = {"host": "db", "database": "crm"}
+    controller.hosts = {
+        "app2": {
+            "postgres_exporter_databases": [{}, shared, {"port": -1}],
+            "blackbox_exporter_targets": [{"name": "a", "target": "b", "labels": "c"}],
+        },
+        "app3": {"postgres_exporter_databases": [{}, shared]},
+    }
+    databases, probes, twins = problems(controller.run())
+    assert databases == "app2: postgres_exporter_databases: postgres has the port -1"
+    assert probes.startswith("blackbox_exporter_targets of app2, entry 1 (a): argument 'labels' is of type str")
+    assert twins == "postgres_exporter_databases: db:5432 is watched by two exporters, app2:9187 and app3:9187"
 
 
 def test_nobody_scrapes(controller: Controller) -> None:

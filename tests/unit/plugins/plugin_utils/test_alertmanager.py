@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -98,13 +99,51 @@ SECRETS = [
 
 @pytest.mark.parametrize(("kind", "settings", "key"), SECRETS)
 def test_secrets_go_to_files(kind: str, settings: dict[str, t.Any], key: str) -> None:
-    built = made({"name": "oncall", kind: [{}, settings] if kind == "slack_configs" else [settings]})
-    number = 2 if kind == "slack_configs" else 1
-    file = f"oncall_{kind.removesuffix('_configs')}_{number}_{key}"
-    assert built.secrets == {file: "s3cret"}
-    entry = built.config["receivers"][1][kind][number - 1]
+    built = made({"name": "oncall", kind: [{"http_config": {}}, settings]})
+    ((file, secret),) = built.secrets.items()
+    assert secret == "s3cret"
+    assert re.fullmatch(rf"oncall_{kind.removesuffix('_configs')}_[0-9a-f]{{8}}_{key}", file)
+    entry = built.config["receivers"][1][kind][1]
     assert entry[f"{key}_file"] == f"{FOLDER}/{file}"
     assert "s3cret" not in str(built.config)
+
+
+def files(*integrations: dict[str, t.Any]) -> list[str]:
+    """The name of each one's file."""
+    built = made({"name": "a", "slack_configs": list(integrations)})
+    names = [
+        entry["api_url_file"].removeprefix(f"{FOLDER}/") for entry in built.config["receivers"][1]["slack_configs"]
+    ]
+    assert [built.secrets[name] for name in names] == [one["api_url"] for one in integrations]
+    return names
+
+
+ONE, TWO = {"channel": "#one", "api_url": "http://1"}, {"channel": "#two", "api_url": "http://2"}
+
+
+def test_a_secret_keeps_its_file_when_others_come_and_go() -> None:
+    """Else whoever goes back to an earlier configuration would read another's."""
+    (one,) = files(ONE)
+    two, again = files(TWO, ONE)
+    assert again == one
+    assert two != one
+    assert files(TWO) == [two]
+
+
+def test_a_new_secret_is_no_new_name() -> None:
+    """So it takes no reload, and whoever goes back does not find the old one."""
+    basic = {"http_config": {"basic_auth": {"username": "u", "password": "old"}}}
+    renewed = {"http_config": {"basic_auth": {"username": "u", "password": "new"}}}
+    assert files({**ONE, **basic}) == files({**ONE, "api_url": "http://new", **renewed})
+    assert files(ONE) != files({**ONE, **basic})
+
+
+def test_what_differs_by_its_secret_alone_is_told_apart_by_it() -> None:
+    same = {**ONE, "api_url": "http://1b"}
+    one, other = files(ONE, same)
+    assert one != other
+    assert files(same, TWO, ONE) == [other, *files(TWO), one]
+    assert not {one, other} & {*files(ONE), *files(same)}, "the file of an earlier configuration would get another's"
 
 
 def test_names_that_no_file_can_have_stay_apart() -> None:
@@ -122,7 +161,8 @@ def test_secrets_of_http_and_global_go_to_files() -> None:
     assert {value for value in built.secrets.values() if "s3cret" in value} == {"s3cret1", "s3cret2", "s3cret3"}
     assert built.config["global"] == {"smtp_auth_password_file": f"{FOLDER}/global_smtp_auth_password"}
     basic = built.config["receivers"][1]["webhook_configs"][0]["http_config"]["basic_auth"]
-    assert basic == {"username": "u", "password_file": f"{FOLDER}/hook_webhook_1_basic_auth_password"}
+    assert basic["username"] == "u"
+    assert re.fullmatch(rf"{FOLDER}/hook_webhook_[0-9a-f]{{8}}_basic_auth_password", basic["password_file"])
 
 
 def test_a_webhooks_address_stays_where_its_version_knows_no_file() -> None:
@@ -148,6 +188,12 @@ def test_a_webhooks_address_stays_where_its_version_knows_no_file() -> None:
 def test_wrong_receivers_are_refused_without_telling_their_secrets(receiver: t.Any, said: str) -> None:
     with pytest.raises(AnsibleError, match=said):
         made(receiver)
+
+
+@pytest.mark.parametrize("route", [{"receiver": "nowhere"}, {"routes": [{"routes": [{"receiver": "nowhere"}]}]}])
+def test_a_route_to_nobody_known_is_refused(route: dict[str, t.Any]) -> None:
+    with pytest.raises(AnsibleError, match=r'undefined receiver "nowhere"\. What to do: name one .* nobody, mail,'):
+        made(MAIL, route=route)
 
 
 def test_twins_are_refused() -> None:

@@ -28,7 +28,7 @@ def test_each_kind_of_series() -> None:
         "monitoring:threshold[('alert', 'HighResponseTime')]": "vector(0.5)",
         "monitoring:expected_job[('job', 'node_exporter')]": "vector(1)",
         "monitoring:expected_job[('job', 'shop')]": "vector(1)",
-        "monitoring:objective[('service', 'shop')]": "vector(0.999)",
+        "monitoring:objective[('job', 'shop')]": "vector(0.999)",
     }
 
 

@@ -14,7 +14,11 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority impo
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import options
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
 
-SERVICE = options("monitoring")["monitoring_services"]["options"]
+OPTIONS = {
+    name: option
+    for role in ("monitoring", "postgres_exporter", "blackbox_exporter")
+    for name, option in options(role).items()
+}
 
 
 def texts(problems: t.Iterable[t.Any]) -> list[str]:
@@ -102,7 +106,13 @@ def test_version_with_a_v() -> None:
     assert problem.remedy == "set prometheus_version to 3.5.3: a v is not part of it"
 
 
-# --- services ---
+# --- lists of entries ---
+
+
+def entries(name: str, *stated: t.Any) -> tuple[list[str], list[t.Any]]:
+    problems, right = checks.checked_entries("app1", OPTIONS, {name: list(stated), "other": 1})
+    assert right["other"] == 1
+    return texts(problems), right[name]
 
 
 @pytest.mark.parametrize(
@@ -124,8 +134,9 @@ def test_version_with_a_v() -> None:
     ],
 )
 def test_service(entry: t.Any, said: list[str]) -> None:
-    found = texts(checks.services_problems("app1", [entry], SERVICE))
+    found, right = entries("monitoring_services", entry)
     assert len(found) == len(said), found
+    assert right == ([entry] if entry != "shop" and not said else [])
     for text, words in zip(
         sorted(found), sorted(said, key=lambda words: next(i for i in sorted(found) if words in i)), strict=True
     ):
@@ -135,9 +146,70 @@ def test_service(entry: t.Any, said: list[str]) -> None:
 
 
 def test_every_entry_is_checked() -> None:
-    entries = [{"name": "a"}, {"name": "b", "port": 1}, {"name": "c", "port": 0}]
-    found = texts(checks.services_problems("app1", entries, SERVICE))
+    found, right = entries("monitoring_services", {"name": "a"}, {"name": "b", "port": 1}, {"name": "c", "port": 0})
     assert ["(a)" in found[0], "c needs a port" in found[1], len(found)] == [True, True, 2]
+    assert right == [{"name": "b", "port": 1}]
+
+
+REMOTE = {"host": "db2", "database": "crm", "password": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ([{}, {"database": "shop"}, REMOTE], []),
+        ([{"database": "a", "prot": 1}], ["postgres_exporter_databases of app1, entry 1 (a): unknown: prot"]),
+        ([{"sslmode": "prefer"}], ["entry 1: value of sslmode must be one of"]),
+        (
+            [{"port": 0}, {**REMOTE, "host": "/run"}, {}],
+            ["postgres has the port 0", "crm has a password and the socket"],
+        ),
+        ([{}, {"user": "x"}, REMOTE], ["postgres on /run/postgresql is there twice"]),
+        ([], ["state at least one"]),
+    ],
+)
+def test_databases(stated: list[t.Any], said: list[str]) -> None:
+    found, right = entries("postgres_exporter_databases", *stated)
+    assert len(found) == len(said), found
+    assert all(words in text for words, text in zip(said, found, strict=True)), found
+    assert "hunter2" not in str(found)
+    assert bool(right) == (not said or "port 0" in said[0])
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ([{"name": "a", "target": "b"}], []),
+        (
+            [{"name": "a"}, {"name": "b", "target": ""}],
+            ["entry 1 (a): missing required arguments: target", "lacks target"],
+        ),
+        ([{"name": "a", "target": "b"}] * 2, ["blackbox_exporter_targets of app1: a is there twice"]),
+        ([], []),
+    ],
+)
+def test_probe_targets(stated: list[t.Any], said: list[str]) -> None:
+    found, _right = entries("blackbox_exporter_targets", *stated)
+    assert len(found) == len(said), found
+    assert all(words in text for words, text in zip(said, found, strict=True)), found
+
+
+def test_lists_of_other_roles_are_left_alone() -> None:
+    values = {"postgres_exporter_databases": "no list", "blackbox_exporter_targets": "no list"}
+    assert checks.checked_entries("app1", options("monitoring"), values) == ([], values)
+    assert checks.checked_entries("app1", OPTIONS, values) == ([], {name: [] for name in values})
+
+
+def test_a_database_of_two_exporters() -> None:
+    """A host of which something else is wrong is left out."""
+    settings = {
+        "a": {"postgres_exporter_databases": [{}, REMOTE]},
+        "b": {"postgres_exporter_databases": [{}, REMOTE]},
+        "c": {"postgres_exporter_databases": [{}, REMOTE], "postgres_exporter_listen_address": "nine"},
+    }
+    (found,) = texts(checks.database_twins(settings, settings))
+    assert "db2:5432 is watched by two exporters, a:9187 and b:9187" in found
+    assert checks.database_twins(["a", "c"], settings) == []
 
 
 def service(name: str, port: int = 1, **more: t.Any) -> dict[str, t.Any]:

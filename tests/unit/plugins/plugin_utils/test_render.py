@@ -87,6 +87,15 @@ SECRETS = {
     "block scalar": "password: |\n  hunter2\nnext: 1\n",
     "folded over two lines": 'password: "one\n  hunter2"\nnext: 1\n',
     "environment of a unit": "Environment=DB_PASSWORD=hunter2\n",
+    "key in PEM": "key: |\n  -----BEGIN RSA PRIVATE KEY-----\n  hunter2\n  hunter2\n  -----END RSA PRIVATE KEY-----\n",
+    "key in PEM, quoted": "key: '-----BEGIN PRIVATE KEY-----\n\n  hunter2\n\n  -----END PRIVATE KEY-----\n\n  '\n",
+    "key in PEM, on one line": 'key: "-----BEGIN EC PRIVATE KEY-----\\nhunter2\\n-----END EC PRIVATE KEY-----\\n"\n',
+    "key in PEM, cut": "key: |\n  -----BEGIN PRIVATE KEY-----\n  hunter2\nnext: hunter2\n",
+    "OpenPGP key": "-----BEGIN PGP PRIVATE KEY BLOCK-----\nhunter2\n-----END PGP PRIVATE KEY BLOCK-----\n",
+    "webhook": "webhook_configs:\n- url: https://example.org/hunter2\n- send_resolved: true\n  url: https://example.org/hunter2\n",
+    "webhook, deeper": "- name: a\n  webhook_configs:\n    - http_config: {}\n      url: 'https://example.org/hunter2'\n",
+    "webhook, first of its map": "- webhook_configs:\n  - url: https://example.org/hunter2\n",
+    "webhook, flow": "webhook_configs: [{url: 'https://example.org/hunter2'}]\n",
     "flag in a unit": "ExecStart=/usr/local/bin/app --remote.password=hunter2 --x=1\n",
 }
 
@@ -107,12 +116,30 @@ def test_masked(text: str) -> None:
         "- alert: TokenExpired\n  expr: token_age > 1\n",
         "url: https://example.org:9090/path\n",
         "url: https://user@example.org/\n",
+        "remote_write:\n- url: https://example.org/push\n",
+        "webhook_configs:\n- url_file: /etc/app/secrets/url\n  http_config:\n    proxy_url: http://proxy\n",
+        "webhook_configs:\n- url_file: a\nother:\n- url: http://shown\n",
+        "- webhook_configs:\n  - url_file: a\n- url: http://shown\n",
+        "ca: |\n  -----BEGIN CERTIFICATE-----\n  MIIB\n  -----END CERTIFICATE-----\n",
         "mail: someone@example.org\n",
         "scrape_interval: 15s\n",
     ],
 )
 def test_what_is_no_secret_is_shown(text: str) -> None:
     assert masked(text) == text
+
+
+def test_what_follows_a_key_or_webhooks_is_shown() -> None:
+    key = "a: |\n  -----BEGIN PRIVATE KEY-----\n  hunter2\n  -----END PRIVATE KEY-----\nb: 2\n"
+    assert masked(key) == f"a: |\n  -----BEGIN PRIVATE KEY----- {HIDDEN} -----END PRIVATE KEY-----\nb: 2\n"
+    hooks = "webhook_configs:\n- url: http://hunter2\n  max_alerts: 0\nurl: http://shown\n"
+    assert masked(hooks) == f"webhook_configs:\n- url: {HIDDEN}\n  max_alerts: 0\nurl: http://shown\n"
+
+
+def test_a_key_is_hidden_as_we_write_it() -> None:
+    text = to_yaml({"tls": {"key": "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"}, "next": 1})
+    assert "hunter2" not in masked(text)
+    assert masked(text).endswith("next: 1\n")
 
 
 def test_lines_around_a_secret_are_shown() -> None:

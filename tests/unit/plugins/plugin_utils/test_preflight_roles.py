@@ -1,0 +1,86 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a role would refuse at its turn is found before, and in the words that the role has for it."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
+
+MAIL = {"name": "mail", "email_configs": [{"to": "ops@example.com", "auth_password": "hunter2"}]}
+
+
+def said(component: str, **values: t.Any) -> list[str]:
+    return [" ".join(problem) for problem in role_problems(component, values)]
+
+
+def alertmanager(*receivers: t.Any, route: t.Any = None, config: t.Any = None) -> list[str]:
+    stated = {"receivers": list(receivers), "route": route or {}, "config": config or {}, "version": "0.33.1"}
+    return said("alertmanager", **{f"alertmanager_{name}": value for name, value in stated.items()})
+
+
+def test_every_threshold_that_is_wrong() -> None:
+    stated = {"HighCpuUsage": 95, "InodesLow": "many", "DiskSpaceLow": None, "DiskWillFill": 12, 7: 1}
+    first, second, third = said("prometheus", prometheus_thresholds=stated)
+    assert "no alert with a threshold is called HighCpuUsage" in first
+    assert "write HighCPUUsage" in first
+    assert "InodesLow is 'many'. Use a number" in second
+    assert "is called 7" in third
+
+
+@pytest.mark.parametrize("stated", [{}, {"DiskSpaceLow": 80.5}, "a text", None])
+def test_thresholds_that_are_right_or_have_another_type(stated: t.Any) -> None:
+    assert said("prometheus", prometheus_thresholds=stated) == []
+
+
+def test_right_receivers() -> None:
+    assert alertmanager(MAIL, {"name": "chat", "slack_configs": [{"channel": "#a"}]}, route={"receiver": "chat"}) == []
+    assert alertmanager() == []
+
+
+def test_every_receiver_that_is_wrong() -> None:
+    found = alertmanager({"name": "a", "email": {"password": "hunter2"}}, MAIL, {"name": "b", "severities": [{}]}, {})
+    assert len(found) == 3, found
+    assert "a has email" in found[0]
+    assert "b has no integration" in found[1]
+    assert "a map of nothing" in found[2]
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"receivers": [MAIL, MAIL]}, "mail is there twice"),
+        ({"route": {"receiver": "nowhere"}}, 'undefined receiver "nowhere"'),
+        ({"route": {"routes": [{"routes": [{"receiver": "b"}]}, {"receiver": "a"}]}}, 'undefined receiver "a", "b"'),
+        ({"config": {"route": {"receiver": "c"}}}, 'undefined receiver "c"'),
+        ({"config": {"receivers": [{"name": "own"}]}}, "name one that there is, own,"),
+        ({"config": {"receivers": ["own"]}}, "receivers is not a list of maps"),
+        ({"config": {"route": []}}, "route is not a map"),
+    ],
+)
+def test_what_is_wrong_with_them_together(given: dict[str, t.Any], words: str) -> None:
+    (found,) = alertmanager(*given.pop("receivers", [MAIL]), **given)
+    assert words in found
+    assert "What to do: " not in found, "the remedy is apart"
+    assert "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"receivers": "mail", "route": {}, "config": {}},
+        {"receivers": ["mail"], "route": {"receiver": "nowhere"}, "config": {}},
+        {"receivers": [], "route": "nowhere", "config": {}},
+        {"receivers": [], "route": {}, "config": "none"},
+    ],
+)
+def test_another_type_is_reported_elsewhere(values: dict[str, t.Any]) -> None:
+    assert said("alertmanager", **{f"alertmanager_{name}": value for name, value in values.items()}) == []
+
+
+def test_a_role_that_refuses_nothing_of_its_own() -> None:
+    assert said("node_exporter", node_exporter_flags={}) == []
