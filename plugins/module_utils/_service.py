@@ -18,6 +18,7 @@ OLDEST = 250  # version of systemd
 # Tell-tale words of a program that does not start, and what people do about them.
 REMEDIES = (
     ("address already in use", "another program has this port; `ss -ltnp` names it. Stop it or choose another port"),
+    ("cannot assign requested address", "this host does not have that address; set the component's listen_address"),
     ("permission denied", "the account of the service may not use that file or port; look at its owner and mode"),
     ("no space left on device", "free space on that file system and run again"),
     ("failed at step user", "systemd could not set up the account or its user namespace"),

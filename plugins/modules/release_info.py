@@ -53,6 +53,10 @@ options:
         description: Address of the lock of a mirror.
         type: str
         default: ""
+      unpublished:
+        description: Whether upstream publishes no checksum, so that what HTTPS brings is taken as it is.
+        type: bool
+        default: false
 seealso:
   - module: opswatch.monitoring.component_apply
 """
@@ -103,6 +107,7 @@ OPTIONS = {
     "checksum": {"type": "str", "default": ""},
     "checksums_path": {"type": "str", "default": ""},
     "mirror_lock": {"type": "str", "default": ""},
+    "unpublished": {"type": "bool", "default": False},
 }
 
 

@@ -26,8 +26,9 @@ class Artifact(t.NamedTuple):
     checksum: str  # from a lock on the control node
     checksums_path: str
     mirror_lock: str
+    unpublished: bool  # upstream publishes no checksum, and there is a lock to keep one in
 
-    def question(self) -> dict[str, str]:
+    def question(self) -> dict[str, str | bool]:
         """The option of M(opswatch.monitoring.release_info)."""
         return {
             "name": self.component,
@@ -36,6 +37,7 @@ class Artifact(t.NamedTuple):
             "checksum": self.checksum,
             "checksums_path": self.checksums_path,
             "mirror_lock": self.mirror_lock,
+            "unpublished": self.unpublished,
         }
 
 
@@ -51,6 +53,7 @@ def artifact(
         sent["checksums"].get(arch, ""),
         sent["checksum_paths"].get(arch, ""),
         sent["mirror_lock"],
+        sent["unpublished"],
     )
 
 
@@ -65,7 +68,7 @@ def pushed(folder: str, artifacts: t.Iterable[Artifact]) -> tuple[dict[str, int]
         except (AnsibleError, OSError) as error:
             problems.append(from_error(f"{one.component} {one.version}: {error}"))
             continue
-        if not checksum and not one.checksum:
+        if not (checksum or one.checksum or one.unpublished):
             what = f"{one.component} {one.version}: the mirror has no checksum of {archive}"
             problems.append(Problem(what, "", NO_SUM))
     return sizes, problems

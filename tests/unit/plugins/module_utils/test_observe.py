@@ -376,6 +376,7 @@ def test_systemd_is_missing(monkeypatch: pytest.MonkeyPatch, layout: Layout, tmp
     ("words", "remedy"),
     [
         ("listen tcp :9090: bind: address already in use", "ss -ltnp"),
+        ("listen tcp 203.0.113.5:4194: bind: cannot assign requested address", "listen_address"),
         ("open /etc/app: Permission denied", "owner and mode"),
         ("write /var/lib/app: no space left on device", "free space"),
         ("something else", "journalctl -u app.service"),

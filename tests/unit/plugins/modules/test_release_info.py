@@ -22,11 +22,11 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
 
 
-def release(base: str, name: str = "app", **more: str) -> dict[str, str]:
+def release(base: str, name: str = "app", **more: t.Any) -> dict[str, t.Any]:
     return {"name": name, "base": base, "path": ARCHIVE, "checksums_path": SUMS, **more}
 
 
-def ask(capsys: pytest.CaptureFixture[str], *releases: dict[str, str]) -> list[dict[str, t.Any]]:
+def ask(capsys: pytest.CaptureFixture[str], *releases: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     with patch_module_args({"releases": list(releases)}), pytest.raises(SystemExit) as done:
         release_info.main()
     assert done.value.code == 0
@@ -53,6 +53,26 @@ def test_checksum_in_the_lock_of_the_mirror(capsys: t.Any, site: t.Any) -> None:
     site.pages = {f"/{ARCHIVE}": b"x", "/releases.lock.yml": f"{ARCHIVE}: {SUM}\n".encode()}
     (answer,) = ask(capsys, release(site.url, mirror_lock=f"{site.url}/releases.lock.yml"))
     assert answer["problems"] == []
+
+
+def test_checksum_that_upstream_does_not_publish(
+    capsys: t.Any, site: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTPS vouches for what is taken as it is; plain HTTP does not. A sum that is known counts in either case."""
+    site.pages = {f"/{ARCHIVE}": b"x" * 5000}
+    wish = release(site.url, checksums_path="", unpublished=True)
+    (plain,) = ask(capsys, wish)
+    assert plain["size"] == 5000
+    assert plain["problems"][0]["what"] == f"no checksum is known for {ARCHIVE}"
+    assert "is no https address" in plain["problems"][0]["seen"]
+    (known,) = ask(capsys, {**wish, "checksum": SUM})
+    assert known["problems"] == []
+
+    real, secure = _release._open, site.url.replace("http://", "https://")
+    monkeypatch.setattr(_release, "_open", lambda url: real(url.replace("https://", "http://")))
+    (answer,) = ask(capsys, {**wish, "base": secure})
+    assert answer == {"name": "app", "url": f"{secure}/{ARCHIVE}", "size": 5000, "problems": []}
+    assert set(site.asked) == {f"/{ARCHIVE}"}
 
 
 @pytest.mark.parametrize(

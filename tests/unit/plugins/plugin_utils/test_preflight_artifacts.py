@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ RELEASE = {
 PATH = "app/v1.2.3/app-1.2.3.linux-arm64.tar.gz"
 
 
-def wished(mirror: str = "", lock: str = "") -> artifacts.Artifact:
-    return artifacts.artifact("app", RELEASE, "1.2.3", "arm64", mirror, lock)
+UNPUBLISHED = {**RELEASE, "checksums": None, "unpublished_checksum": True}
+
+
+def wished(mirror: str = "", lock: str = "", release: dict[str, t.Any] = RELEASE) -> artifacts.Artifact:
+    return artifacts.artifact("app", release, "1.2.3", "arm64", mirror, lock)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,7 @@ def test_question_to_the_host(mirror: str, base: str, lock: str) -> None:
         "checksum": "",
         "checksums_path": "app/v1.2.3/sha256sums.txt",
         "mirror_lock": lock,
+        "unpublished": False,
     }
 
 
@@ -74,6 +79,20 @@ def test_mirror_without_its_checksum(tmp_path: Path) -> None:
     assert "app 1.2.3: the mirror has no checksum of" in problem.what
     (tmp_path / "mirror/releases.lock.yml").write_text(f"{PATH}: {'a' * 64}\n")
     assert artifacts.pushed(mirror, [wished(mirror)]) == ({"app": 7}, [])
+
+
+@pytest.mark.parametrize(("keeps", "problems"), [(True, 0), (False, 1)])
+def test_mirror_of_a_release_without_a_published_checksum(tmp_path: Path, keeps: bool, problems: int) -> None:
+    """What is there is taken, as long as there is a lock in which its sum is kept."""
+    mirror = make_mirror(tmp_path, sums=False)
+    one = wished(mirror, str(tmp_path / "releases.lock.yml") if keeps else "", UNPUBLISHED)
+    sizes, found = artifacts.pushed(mirror, [one])
+    assert (sizes, len(found)) == ({"app": 7}, problems)
+
+
+def test_question_about_a_release_without_a_published_checksum(tmp_path: Path) -> None:
+    question = wished(lock=str(tmp_path / "releases.lock.yml"), release=UNPUBLISHED).question()
+    assert (question["unpublished"], question["checksums_path"]) == (True, "")
 
 
 def test_what_the_host_said() -> None:
