@@ -55,9 +55,7 @@ def test_checksum_in_the_lock_of_the_mirror(capsys: t.Any, site: t.Any) -> None:
     assert answer["problems"] == []
 
 
-def test_checksum_that_upstream_does_not_publish(
-    capsys: t.Any, site: t.Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checksum_that_upstream_does_not_publish(capsys: t.Any, site: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTPS vouches for what is taken as it is; plain HTTP does not. A sum that is known counts in either case."""
     site.pages = {f"/{ARCHIVE}": b"x" * 5000}
     wish = release(site.url, checksums_path="", unpublished=True)
