@@ -29,7 +29,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - A map for each job with C(name), C(kind) (C(server), C(exporter) or C(service)), C(interval) (empty for components), C(scheme),
+    - A map for each job with C(name), C(kind) (C(server), C(exporter), C(open) or C(service)), C(interval) (empty for components), C(scheme),
       C(path), C(auth) and C(targets), which is a list as file_sd has it.
   type: list
   elements: dict

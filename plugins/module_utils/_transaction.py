@@ -101,7 +101,7 @@ class Transaction:
         if failed and "flag" in output.lower():
             raise ComponentError(
                 f"{step.about} {self.spec.desired.version} does not accept its flags",
-                output,
+                output.partition("\nUsage of ")[0],  # Go's own package lists every flag below it
                 f"correct {self.layout.name}_flags",
             )
         if failed:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
@@ -20,6 +21,19 @@ def split_address(address: str) -> tuple[str, int]:
     if not port:
         raise AnsibleError(f"{address!r} is not an address to listen on. Write it as host:port, such as 0.0.0.0:9090.")
     return parts.hostname or "", port
+
+
+def is_ip(host: str) -> bool:
+    """Whether this is an address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    return host == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def own_address(listen: str) -> str:

@@ -11,15 +11,17 @@ from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
 
-from .addresses import split_address
+from .addresses import is_ip, is_loopback, split_address
 from .databases import with_databases
 from .role_facts import default
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
 # Components that expose metrics themselves, and those of them that the servers' password opens, not the exporters'.
-COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "postgres_exporter", "blackbox_exporter")
+COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "cadvisor", "postgres_exporter", "blackbox_exporter")
 SERVERS = ("prometheus", "alertmanager")
+# Those that cannot ask for a password, nor serve TLS.
+OPEN = ("cadvisor",)
 PROBES = "probe"  # the job of what the blackbox exporters ask: probes.py
 
 SERVICE_DEFAULTS: dict[str, t.Any] = {
@@ -36,24 +38,34 @@ SERVICE_KEYS = {"name", "port", "address", *SERVICE_DEFAULTS}
 
 def scrape_jobs(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[dict[str, t.Any]]:
     """Every job that the inventory asks for: components first, then services by name."""
-    jobs = [component_job(component, groups[component], hostvars) for component in COMPONENTS if groups.get(component)]
+    servers = groups.get("prometheus", [])
+    jobs = [
+        component_job(component, groups[component], hostvars, servers)
+        for component in COMPONENTS
+        if groups.get(component)
+    ]
     return jobs + service_jobs(groups.get("all", []), hostvars)
 
 
-def component_job(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> dict[str, t.Any]:
+def component_job(
+    component: str, hosts: t.Sequence[str], hostvars: HostVars, servers: t.Sequence[str] = ()
+) -> dict[str, t.Any]:
+    """C(servers) are the hosts that scrape."""
     return {
         "name": component,
-        "kind": "server" if component in SERVERS else "exporter",
+        "kind": "server" if component in SERVERS else "open" if component in OPEN else "exporter",
         "interval": "",
         "scheme": "http",
         "path": "",
         "auth": {},
         "objective": None,
-        "targets": component_targets(component, hosts, hostvars),
+        "targets": component_targets(component, hosts, hostvars, servers),
     }
 
 
-def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
+def component_targets(
+    component: str, hosts: t.Sequence[str], hostvars: HostVars, servers: t.Sequence[str] = ()
+) -> list[dict[str, t.Any]]:
     """Where each host of a component's group answers, as file_sd has it; hosts on which it is absent are left out."""
     targets = []
     for host in hosts:
@@ -62,13 +74,28 @@ def component_targets(component: str, hosts: t.Sequence[str], hostvars: HostVars
             continue
         listen = settings.get(f"{component}_listen_address", default(component, "listen_address"))
         _host, port = split_address(str(listen))
+        address = address_of(host, settings)
         labels = {"instance": host}
-        if settings.get("monitoring_tls") in ("own", "selfsigned"):
+        if component in OPEN:
+            stated = settings.get(f"{component}_listen_address")
+            listens = split_address(str(stated))[0] if stated else open_address(host, servers, address)
+            address = listens if list(servers) == [host] and is_loopback(listens) else address
+        elif settings.get("monitoring_tls") in ("own", "selfsigned"):
             labels["__scheme__"] = "https"
         if prefix := route_prefix(settings.get(f"{component}_external_url"), settings.get(f"{component}_flags")):
             labels["__metrics_path__"] = f"{prefix}/metrics"
-        targets.append({"targets": [join(address_of(host, settings), port)], "labels": labels})
+        targets.append({"targets": [join(address, port)], "labels": labels})
     return with_databases(targets, hostvars) if component == "postgres_exporter" else targets
+
+
+def open_address(host: str, servers: t.Sequence[str], address: str) -> str:
+    """Where a component that asks for no password listens, and no further than Prometheus needs.
+
+    C(servers) are the hosts that scrape, C(address) is where others reach this one.
+    """
+    if list(servers) == [host]:
+        return "127.0.0.1"
+    return address if is_ip(address) else "0.0.0.0"
 
 
 def members(

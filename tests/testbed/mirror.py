@@ -3,7 +3,7 @@
 """A mirror in upstream's layout, made of Debian's packages, for where upstream is out of reach.
 
 The programs are the real ones. Three Debian suites give three generations of each, so an upgrade in a test is a real
-upgrade. What Debian does not have is left out and named.
+upgrade. For some of what Debian does not have there are stand-ins (standins.py); the rest is left out and named.
 """
 
 import gzip
@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import debian
+from . import debian, standins
 from .console import Failure, relative, run, step
 from .paths import DEV, HOST_FILES, MIRROR
 
@@ -247,6 +247,7 @@ def ensure() -> Contents:
         known = Contents(**json.loads(path.read_text()))
         whole = all((MIRROR / name).exists() for name in known.files)
         if whole and known.definition == _definition():
+            known.releases.update(standins.build(MIRROR))
             return known
     contents = Contents(_definition(), missing=list(UNAVAILABLE))
     MIRROR.mkdir(parents=True, exist_ok=True)
@@ -254,9 +255,19 @@ def ensure() -> Contents:
         _build(contents)
         path.write_text(json.dumps(asdict(contents), indent=2) + "\n")
         current.result = f"{sum(map(len, contents.releases.values()))} releases"
+    contents.releases.update(standins.build(MIRROR))
     return contents
 
 
 def describe(contents: Contents) -> str:
-    have = ", ".join(f"{name} {' '.join(versions)}" for name, versions in contents.releases.items())
-    return f"mirror: {have}\nleft out, as Debian does not have them: {', '.join(contents.missing)}"
+    def listed(releases: dict[str, list[str]]) -> str:
+        return ", ".join(f"{name} {' '.join(versions)}" for name, versions in releases.items())
+
+    replaced = {name: versions for name, versions in contents.releases.items() if name in standins.STAND_INS}
+    real = {name: versions for name, versions in contents.releases.items() if name not in replaced}
+    left_out = ", ".join(name for name in contents.missing if name not in replaced)
+    return (
+        f"mirror: {listed(real)}\n"
+        f"stand-ins, not the real programs: {listed(replaced)}\n"
+        f"left out, as Debian does not have them: {left_out}"
+    )

@@ -33,6 +33,7 @@ APP = """#!/bin/sh
 for word; do
     case $word in
         --bad*) echo "unknown flag $word" >&2; exit 1 ;;
+        -nosuch) printf 'flag provided but not defined: -nosuch\nUsage of app:\n  -other\n' >&2; exit 2 ;;
         --crash*) echo "cannot execute: required file not found" >&2; exit 127 ;;
         --version) echo "app"; exit 0 ;;
     esac
@@ -490,6 +491,11 @@ def test_wrong_flags_and_wrong_programs_are_told_apart(running: Host, word: str,
     assert error.what == f"{what} (generation 1 is untouched)"
     assert error.remedy == remedy.format(name=running.layout.name)
     assert error.seen
+
+
+def test_what_a_program_says_of_a_wrong_flag_is_not_followed_by_all_its_flags(running: Host) -> None:
+    error, _actions = running.refused(running.wish(unit="two", flag_check=["-nosuch", "--version"]))
+    assert error.seen == "flag provided but not defined: -nosuch"
 
 
 def test_bad_configuration_on_an_empty_host(host: Host) -> None:

@@ -9,7 +9,13 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address, split_address
+from ansible_collections.opswatch.monitoring.plugins.filter.scrape import open_address
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import (
+    is_ip,
+    is_loopback,
+    own_address,
+    split_address,
+)
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import (
     alert_targets,
     component_job,
@@ -71,6 +77,54 @@ def test_absent_component_is_not_scraped() -> None:
 @pytest.mark.parametrize(("component", "kind"), [("prometheus", "server"), ("node_exporter", "exporter")])
 def test_component_kind_tells_its_password(component: str, kind: str) -> None:
     assert component_job(component, ["a"], {"a": {}})["kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("settings", "servers", "target"),
+    [
+        pytest.param({}, ["mon"], "web1:4194", id="elsewhere"),
+        pytest.param({}, ["web1"], "127.0.0.1:4194", id="beside the only Prometheus"),
+        pytest.param({}, ["web1", "mon"], "web1:4194", id="beside one of two"),
+        pytest.param({"cadvisor_listen_address": "0.0.0.0:9999"}, ["web1"], "web1:9999", id="stated"),
+        pytest.param({"cadvisor_listen_address": "127.0.0.1:9999"}, ["web1"], "127.0.0.1:9999", id="stated loopback"),
+        pytest.param({"cadvisor_listen_address": "127.0.0.1:9999"}, ["mon"], "web1:9999", id="somebody's proxy"),
+    ],
+)
+def test_open_component_target(settings: dict[str, t.Any], servers: list[str], target: str) -> None:
+    """No TLS and no password, whatever the others have."""
+    job = component_job("cadvisor", ["web1"], {"web1": {"monitoring_tls": "own", **settings}}, servers)
+    assert job["kind"] == "open"
+    assert job["targets"] == [{"targets": [target], "labels": {"instance": "web1"}}]
+
+
+@pytest.mark.parametrize(
+    ("address", "listens"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("fd00::1", "[fd00::1]"),
+        ("web1.example.org", "0.0.0.0"),  # what a name means to the host itself is not known here
+    ],
+)
+def test_open_component_listens_no_further_than_it_has_to(address: str, listens: str) -> None:
+    hostvars = {"web1": {"monitoring_address": address}}
+    assert open_address("web1", {"prometheus": ["mon"]}, hostvars) == listens
+    assert open_address("web1", {"prometheus": ["mon", "web1"]}, hostvars) == listens
+    assert open_address("web1", {}, hostvars) == listens
+    assert open_address("web1", {"prometheus": ["web1"]}, hostvars) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "ip", "loopback"),
+    [
+        ("127.0.0.1", True, True),
+        ("::1", True, True),
+        ("10.0.0.1", True, False),
+        ("localhost", False, True),
+        ("web", False, False),
+    ],
+)
+def test_addresses(host: str, ip: bool, loopback: bool) -> None:
+    assert (is_ip(host), is_loopback(host)) == (ip, loopback)
 
 
 def test_bad_listen_address() -> None:

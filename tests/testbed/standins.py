@@ -1,0 +1,59 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small programs in place of those that Debian does not have, packed into the mirror as upstream packs the real ones.
+
+Each lies in tests/standins, says in its --version what it is, and answers as the real one was recorded to.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .paths import ROOT
+
+SOURCES = ROOT / "tests/standins"
+LOCK = "releases.lock.yml"
+
+
+class Packed(NamedTuple):
+    """A release as it is in the mirror: its version, and its path below it."""
+
+    version: str
+    path: str
+
+
+def pack_cadvisor(mirror: Path) -> Packed:
+    """The release is the program itself, and upstream publishes no checksum of it."""
+    version = _stated("cadvisor", "defaults")["cadvisor_version"]
+    path = _stated("cadvisor", "vars")["__cadvisor_release"]["path"].format(version=version, arch="amd64")
+    _write(mirror / path, (SOURCES / "cadvisor.py").read_bytes())
+    return Packed(version, path)
+
+
+STAND_INS: dict[str, Callable[[Path], Packed]] = {"cadvisor": pack_cadvisor}
+
+
+def build(mirror: Path) -> dict[str, list[str]]:
+    """Put all of them into the mirror; the versions by component. It is done each time, so that no change is missed."""
+    packed = {name: pack(mirror) for name, pack in STAND_INS.items()}
+    sums = {one.path: hashlib.sha256((mirror / one.path).read_bytes()).hexdigest() for one in packed.values()}
+    # A lock of the mirror's own, or the sum of a stand-in would be recorded in the inventory's as that of the real one.
+    _write(mirror / LOCK, yaml.safe_dump(sums).encode())
+    return {name: [one.version] for name, one in packed.items()}
+
+
+def _stated(role: str, folder: str) -> dict[str, Any]:
+    stated: dict[str, Any] = yaml.safe_load((ROOT / "roles" / role / folder / "main.yml").read_text())
+    return stated
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.exists() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.rename(path)
