@@ -82,7 +82,7 @@ def test_check_mode_is_exact(variables, effect, prometheus):
 
 
 # The jobs of the stack itself.
-JOBS = {"prometheus", "alertmanager", "node_exporter", "postgres_exporter", "blackbox_exporter"}
+JOBS = {"prometheus", "alertmanager", "node_exporter", "cadvisor", "postgres_exporter", "blackbox_exporter"}
 
 
 def reloaded_at(prometheus) -> float:
