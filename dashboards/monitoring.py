@@ -221,7 +221,7 @@ def storage() -> list[Placed]:
             "Else: shorten the retention, or grow the disk.",
             Query(f"instance:prometheus_storage_avail:bytes{{{SEEN}}}", HOST),
             unit="bytes",
-            none="No data. Is there a node_exporter on the host of Prometheus?",
+            none="node_exporter tells no file system that holds these data",
         ),
         series_panel(
             "Failures of the storage",
@@ -317,7 +317,7 @@ def notifications() -> list[Placed]:
             "AlertmanagerClusterMembersMissing or AlertmanagerConfigDiffers fires.",
             [Key("instance", "Host")],
             [
-                Column("Members", "alertmanager_cluster_members", width=90),
+                Column("Members", 'alertmanager_cluster_members or 1 + 0 * up{job="alertmanager"}', width=90),
                 Column("Alerts", "sum by (instance) (alertmanager_alerts)", width=80),
                 Column("Configuration", "alertmanager_config_hash", "none"),
             ],

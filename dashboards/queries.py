@@ -76,7 +76,8 @@ def jobs_of(expr: str) -> list[str]:
     """The exporters without which an expression has no data, as its metrics' names tell."""
     words = re.sub(r'"[^"]*"', "", expr)
     found = re.findall(rf"(?<!\w)({'|'.join(JOBS)})(?=[_:])", words)
-    return sorted({JOBS[prefix] for prefix in found})
+    named = re.findall(r'job="(\w+)"', expr)
+    return sorted({JOBS[prefix] for prefix in found} | {job for job in named if job in JOBS.values()})
 
 
 def targets(queries: Iterable[Query], *, instant: bool, table: bool = False) -> list[build.Dataquery]:

@@ -19,6 +19,8 @@ SEEN = 'job=~"$job", service=~"$service"'
 # Requests of people, as the records count them.
 ASKED = f'{SEEN}, route!~"/health|/metrics"'
 SERVICE = "{{service}}"
+# Python's client wants /proc/stat, Go's does not.
+NO_PROCESS = "No service here tells of its process; a unit with ProcSubset=pid may hide it"
 NO_REQUESTS = "No data. Does any service here count its requests in http_requests_total?"
 
 
@@ -334,9 +336,13 @@ def processes() -> list[Placed]:
     return [
         series_panel(
             "Restarts in an hour",
-            "Starts of each process. Normal: 0, or 1 after a release. Above the dashed line ServiceRestarting fires: "
-            "journalctl tells why it ends.",
-            Query(f"changes(process_start_time_seconds{{{seen}}}[1h]) > 0", who),
+            "Starts of each process; where it does not tell when it started, how often its counters began anew. Normal: "
+            "0, or 1 after a release. Above the dashed line ServiceRestarting fires: journalctl tells why it ends.",
+            Query(
+                f"(changes(process_start_time_seconds{{{seen}}}[1h]) or on (job, instance) "
+                f"max by (job, instance) (resets(http_requests_total{{{seen}}}[1h]))) > 0",
+                who,
+            ),
             alert="ServiceRestarting",
             none="No process has restarted",
         ),
@@ -345,14 +351,14 @@ def processes() -> list[Placed]:
             "Processors that each process keeps busy: 1 is one whole. Normal: goes with the requests. At 1 and "
             "level: it may be bound to one processor.",
             Query(f"rate(process_cpu_seconds_total{{{seen}}}[$__rate_interval])", who),
-            none=NO_REQUESTS,
+            none=NO_PROCESS,
         ),
         series_panel(
             "Memory",
             "Memory that each process holds. Normal: level after some hours. Rising for days: it leaks.",
             Query(f"process_resident_memory_bytes{{{seen}}}", who),
             unit="bytes",
-            none=NO_REQUESTS,
+            none=NO_PROCESS,
         ),
         series_panel(
             "Open files",
@@ -360,6 +366,6 @@ def processes() -> list[Placed]:
             "connections fail; does it close them?",
             Query(f"100 * process_open_fds{{{seen}}} / process_max_fds{{{seen}}}", who),
             unit="percent",
-            none=NO_REQUESTS,
+            none=NO_PROCESS,
         ),
     ]

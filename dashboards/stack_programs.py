@@ -22,7 +22,7 @@ def rate(counter: str) -> str:
 
 def programs() -> list[Placed]:
     versions = " or ".join(f"{name}_build_info" for name in PROGRAMS)
-    age = "(time() - max by (job, instance) (process_start_time_seconds))"
+    memory = "max by (job, instance) (process_resident_memory_bytes)"
     stack = f'{JOB}, job=~"{STACK}"'
     who = "{{job}} {{instance}}"
     return [
@@ -33,10 +33,9 @@ def programs() -> list[Placed]:
             [Key("job", "Program"), Key("instance", "Host"), Key("version", "Version")],
             [
                 Column(
-                    "Up for",
-                    f"({versions}) * 0 + on (job, instance) group_left () {age}",
-                    "s",
-                    1,
+                    "Memory",
+                    f"({versions}) * 0 + on (job, instance) group_left () {memory}",
+                    "bytes",
                 )
             ],
             sort="Program",

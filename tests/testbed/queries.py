@@ -3,13 +3,13 @@
 """The queries of a dashboard's JSON, and its variables put in as Grafana does."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 # What Grafana works out itself. The rate interval is four times the scrape interval of 30 s, whatever the range.
 BUILT_IN = {"__rate_interval": "2m", "__range": "1h", "__range_s": "3600", "__interval": "30s"}
-VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+VARIABLE = re.compile(r"\$(?:\{(\w+)(?:[.:][^}]*)?\}|(\w+))")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Target:
     ref: str
     expr: str
     instant: bool
-    title: str
     none: str
 
 
@@ -34,18 +33,17 @@ def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def targets(dashboard: Mapping[str, Any]) -> Iterator[Target]:
-    for panel in panels(dashboard):
-        for target in panel["targets"]:
-            yield Target(
-                dashboard["uid"],
-                f"{dashboard['title']} / {panel['title']}",
-                target["refId"],
-                target["expr"],
-                bool(target.get("instant")),
-                panel["title"],
-                panel["fieldConfig"]["defaults"].get("noValue", ""),
-            )
+def targets(dashboard: Mapping[str, Any], panel: Mapping[str, Any]) -> Iterator[Target]:
+    """The queries of one of a dashboard's panels."""
+    for target in panel["targets"]:
+        yield Target(
+            dashboard["uid"],
+            f"{dashboard['title']} / {panel['title']} [{panel['id']}]",
+            target["refId"],
+            target["expr"],
+            bool(target.get("instant")),
+            panel["fieldConfig"]["defaults"].get("noValue", ""),
+        )
 
 
 def names_in(text: str) -> set[str]:
@@ -61,3 +59,9 @@ def put_in(text: str, values: Mapping[str, str]) -> str:
         return {**BUILT_IN, **values}.get(match[1] or match[2], match[0])
 
     return VARIABLE.sub(value, text)
+
+
+def one_of(values: Iterable[str]) -> str:
+    """A regular expression for several values, escaped as Grafana does it for Prometheus."""
+    escaped = (re.sub(r"[$^*{}\[\]'+?.()|\\]", r"\\\\\g<0>", value) for value in values)
+    return f"({'|'.join(escaped)})"

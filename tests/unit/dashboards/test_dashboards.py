@@ -31,7 +31,12 @@ from tests.testbed.queries import names_in, panels, put_in, targets
 KNOWN = known_metrics()
 BOARDS = {board["uid"]: board for board in boards()}
 PANELS = {f"{uid} {panel['id']} {panel['title']}": panel for uid, board in BOARDS.items() for panel in panels(board)}
-TARGETS = {f"{one.panel} {one.ref}": one for board in BOARDS.values() for one in targets(board)}
+TARGETS = {
+    f"{one.panel} {one.ref}": one
+    for board in BOARDS.values()
+    for panel in panels(board)
+    for one in targets(board, panel)
+}
 # The kernel's own counters, which node_exporter passes on without a type.
 UNTYPED = ("node_vmstat_", "node_netstat_")
 
@@ -155,7 +160,8 @@ def test_every_threshold_is_drawn() -> None:
 
 def test_a_metric_tells_its_exporter() -> None:
     assert jobs_of("sum(instance:node_cpu_used:percent) / pg_up") == ["node_exporter", "postgres_exporter"]
-    assert jobs_of('up{job="node_exporter"} and on (instance) x') == []
+    assert jobs_of('up{instance="node_x", job="pg_x"} and on (instance) x') == []
+    assert jobs_of('up{job="cadvisor"}') == ["cadvisor"]
     assert jobs_of("rate(container_fs_reads_total[5m])") == ["cadvisor"]
 
 
