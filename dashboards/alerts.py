@@ -115,7 +115,8 @@ def current() -> Placed:
     since = f'ALERTS_FOR_STATE{{instance=~"$instance", {NO_WATCHDOG}}}'
     age = f"(time() - {since}) * ignoring (alertstate) group_right () ALERTS{{{SEEN}}}"
     things = ", ".join(f'"{name}"' for name in THINGS)
-    told = f'label_join({age}, "thing", " ", {things})'
+    # Of labels that are not there label_join makes blanks.
+    told = replaced(f'label_join({age}, "thing", " ", {things})', "thing", "$1", "thing", " *(.*?) *")
     severities = {"critical": ("critical", RED), "warning": ("warning", ORANGE), "info": ("info", "blue")}
     return table_panel(
         "Alerts",

@@ -22,6 +22,7 @@ from .variables import datasource
 
 COLUMNS = 24
 TAG = "opswatch"
+ALWAYS_ON = {"Watchdog"}
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ def board(
 
 
 def firing_alerts(uid: str, marks: str) -> FiringAlerts:
-    names = any_of(alerts_by_dashboard()[uid])
+    names = any_of(set(alerts_by_dashboard()[uid]) - ALWAYS_ON)
     matchers = ", ".join(filter(None, ['alertstate="firing"', f'alertname=~"{names}"', marks]))
-    return FiringAlerts(
-        name="Firing alerts", datasource=DATASOURCE, enable=True, icon_color="red", expr=f"ALERTS{{{matchers}}}"
-    )
+    # Where they begin: an area for as long as each of them lasts would hide the curves.
+    begin = f"ALERTS{{{matchers}}} unless ALERTS{{{matchers}}} offset 2m"
+    return FiringAlerts(name="Firing alerts", datasource=DATASOURCE, enable=True, icon_color="red", expr=begin)
 
 
 def laid_out(top: Sequence[Placed], rows: Sequence[Row]) -> Iterator[dashboard.Panel | dashboard.RowPanel]:

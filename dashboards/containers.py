@@ -58,7 +58,7 @@ def top() -> list[Placed]:
             "Hosts whose cAdvisor does not answer. Normal: 0. Else: cadvisor.service on that host.",
             Query('count(up{job="cadvisor", instance=~"$instance"} == 0) or 0 * max(up{job="cadvisor"})'),
             steps=NONE_IS_GOOD,
-            none="No data. Is there a cadvisor in this inventory?",
+            none="no cadvisor?",
         ),
         stat_panel(
             "Processors used",

@@ -25,7 +25,7 @@ def build() -> dict[str, t.Any]:
         "replication.",
         [
             labels("instance", "Server", "pg_up"),
-            labels("datname", "Database", f"pg_database_size_bytes{{{SERVER}}}"),
+            labels("datname", "Database", f'pg_database_size_bytes{{{SERVER}, datname!~"template[01]"}}'),
         ],
         top(),
         [
@@ -34,7 +34,7 @@ def build() -> dict[str, t.Any]:
             Row("Size", size()),
             Row("Tables and indexes", tables()),
             Row("Locks and long transactions", locks()),
-            Row("Statements", statements()),
+            Row("Statements", statements(), folded=True),
             Row("Log, replication and checkpoints", log()),
         ],
         marks=SERVER,
@@ -257,7 +257,7 @@ def locks() -> list[Placed]:
             "How long the oldest transaction of a client has been open, by database and state; the scale is "
             "logarithmic. Normal: seconds. Above the dashed line DatabaseLongTransaction fires.",
             Query(
-                f"max by (instance, datname, state) (pg_stat_activity_max_tx_duration{{{CLIENTS}}}) > 0",
+                f"max by (instance, datname, state) (clamp_min(pg_stat_activity_max_tx_duration{{{CLIENTS}}}, 0.001))",
                 NAME + " {{state}}",
             ),
             unit="s",

@@ -9,7 +9,8 @@ from .queries import Query
 from .tables import Column, Key, table_panel
 
 SERVER = 'instance=~"$instance"'
-SEEN = f'{SERVER}, datname=~"$datname"'
+# Templates are copied from, and nobody works in them.
+SEEN = f'{SERVER}, datname=~"$datname", datname!~"template[01]"'
 TABLE = [Key("instance", "Server", 110), Key("datname", "Database", 130), Key("relname", "Table")]
 
 

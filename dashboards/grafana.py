@@ -17,12 +17,14 @@ def panels() -> list[Placed]:
             "them?",
             Query("max(grafana_stat_totals_dashboard)"),
             width=4,
+            height=8,
         ),
         stat_panel(
             "People lately",
             "Users who were active within 30 days. Normal: those who should. 0: nobody looks, so alerts have to tell.",
             Query("max(grafana_stat_active_users)"),
             width=4,
+            height=8,
         ),
         series_panel(
             "Requests to Grafana",

@@ -18,6 +18,8 @@ from .variables import labels
 # Interfaces that only pass on what another one has counted already.
 REAL = 'instance=~"$instance", device!~"lo|veth.*|docker.*|br-.*|cni.*|flannel.*|virbr.*|cali.*"'
 HOST = "{{instance}}"
+# As in the alert NodeCollectorFailed.
+NEEDED = "conntrack|cpu|filesystem|meminfo|systemd|textfile|time|timex|vmstat"
 DISK = "{{instance}} {{device}}"
 
 
@@ -109,6 +111,8 @@ def top() -> list[Placed]:
 
 def hosts() -> Placed:
     seen = 'instance=~"$instance"'
+    known = f'up{{job="node_exporter", {seen}}}'
+    firing = f'count by (instance) (ALERTS{{alertstate="firing", {seen}}})'
     traffic = "sum by (instance) (rate(node_network_{}_bytes_total{{{}}}[$__rate_interval])) * 8"
     return table_panel(
         "Hosts",
@@ -126,7 +130,7 @@ def hosts() -> Placed:
         [
             Column(
                 "Alerts",
-                f'count by (instance) (ALERTS{{alertstate="firing", {seen}}}) or 0 * up{{job="node_exporter", {seen}}}',
+                f"({firing} or 0 * {known}) and on (instance) {known}",
                 steps=NONE_IS_GOOD,
                 width=70,
                 links=[to_dashboard(uids.ALERTS, "Its alerts", instance=column("instance"))],
@@ -226,8 +230,8 @@ def memory() -> list[Placed]:
             "everything is slow.",
             Query('rate(node_vmstat_pswpin{instance=~"$instance"}[$__rate_interval])', f"{HOST} in"),
             Query('rate(node_vmstat_pswpout{instance=~"$instance"}[$__rate_interval])', f"{HOST} out"),
-            unit="short",
             width=8,
+            soft=1,
             downwards=".* out",
         ),
         series_panel(
@@ -271,6 +275,7 @@ def network() -> list[Placed]:
             Query(f"{sums('receive_errs')} + {sums('transmit_errs')}", f"{HOST} errors"),
             Query(f"{sums('receive_drop')} + {sums('transmit_drop')}", f"{HOST} drops"),
             unit="pps",
+            soft=1,
         ),
         series_panel(
             "TCP connections",
@@ -326,21 +331,21 @@ def system() -> list[Placed]:
         ),
         table_panel(
             "Collectors that fail",
-            "Parts of node_exporter that cannot read what they should. Normal: only those whose hardware or file "
-            "system the host lacks. Those that alerts need are told by NodeCollectorFailed.",
+            "Parts of node_exporter that alerts need and that fail; others fail wherever the host lacks the "
+            "hardware. Normal: none. Else: NodeCollectorFailed fires; the log of node_exporter says why.",
             [Key("instance", "Host"), Key("collector", "Collector")],
             [
                 Column(
                     "State",
-                    'node_scrape_collector_success{instance=~"$instance"} == 0',
-                    texts={"0": ("fails", "orange")},
+                    f'node_scrape_collector_success{{instance=~"$instance", collector=~"{NEEDED}"}} == 0',
+                    texts={"0": ("fails", "red")},
                     width=90,
                 )
             ],
             sort="Host",
             ascending=True,
             width=12,
-            none="All collectors succeed",
+            none="All collectors that alerts need succeed",
         ),
         series_panel(
             "Clock",

@@ -33,7 +33,7 @@ def build() -> dict[str, t.Any]:
             Row("From Prometheus to Alertmanager", notifications()),
             Row("Programs", programs()),
             Row("Certificates and backups", dates()),
-            Row("Remote write", remote_write()),
+            Row("Remote write", remote_write(), folded=True),
             Row("Grafana", grafana.panels()),
         ],
         marks="",
@@ -171,9 +171,8 @@ def targets() -> list[Placed]:
             "New series by job",
             "Series that each scrape saw for the first time, the ten largest. Normal: near 0 after a start. Lasting: a "
             "label with ever new values fills the memory.",
-            Query(f"topk(10, sum by (job) (scrape_series_added{{{JOB}}})) > 0", "{{job}}"),
+            Query(f"topk(10, sum by (job) (scrape_series_added{{{JOB}}}))", "{{job}}"),
             width=8,
-            none="No job brings new series",
         ),
         series_panel(
             "Scrapes and samples thrown away",

@@ -43,6 +43,7 @@ def stat_panel(
     *queries: Query,
     unit: str = "short",
     width: int = 4,
+    height: int = 4,
     steps: Steps = PLAIN,
     alert: str = "",
     below: bool = False,
@@ -65,14 +66,14 @@ def stat_panel(
         .justify_mode(common.BigValueJustifyMode.CENTER)
         .reduce_options(latest())
     )
+    none = none or absent(queries, short=True)
     describe(panel, title, about, queries, unit=unit, none=none, instant=True)
     panel.thresholds(threshold_steps(steps)).data_links(list(links))
+    panel.mappings([*([value_texts(texts)] if texts else []), no_colour(none)])
     colour_sides(panel)
     if decimals is not None:
         panel.decimals(decimals)
-    if texts:
-        panel.mappings([value_texts(texts)])
-    return Placed(panel, width, 4)
+    return Placed(panel, width, height)
 
 
 def series_panel(
@@ -88,13 +89,19 @@ def series_panel(
     log: bool = False,
     least: float | None = 0,
     most: float | None = None,
+    soft: float | None = None,
+    beside: bool = False,
     calcs: Sequence[str] = ("lastNotNull", "max"),
     downwards: str = "",
     links: Sequence[DashboardLink] = (),
     none: str = "",
 ) -> Placed:
-    """Lines over time; an alert's threshold is a dashed red one. C(downwards) are the series drawn below zero."""
-    drawn = [*queries, limit_line(alert)] if alert else list(queries)
+    """Lines over time; an alert's threshold is a dashed red one.
+
+    C(downwards) are the series drawn below zero, C(soft) is how far the scale goes at least, C(beside) is where the
+    legend of many series goes.
+    """
+    drawn = [*queries, limit_line(alert, queries[0])] if alert else list(queries)
     panel = (
         timeseries.Panel()
         .line_width(1)
@@ -103,12 +110,18 @@ def series_panel(
         .draw_style(common.GraphDrawStyle.BARS if bars else common.GraphDrawStyle.LINE)
         .stacking(build.StackingConfig().mode(common.StackingMode.NORMAL if stack else common.StackingMode.NONE))
         .tooltip(build.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
-        .legend(legend(calcs, beside=width == 24))
+        .legend(legend(calcs, beside=beside))
     )
     describe(panel, title, about, drawn, unit=unit, none=none, instant=False)
     panel.data_links(list(links))
+    if soft is not None:
+        panel.axis_soft_max(soft)
+    if bars:
+        panel.decimals(0).axis_soft_max(1)
     if log:
         panel.scale_distribution(build.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
+        # Else Grafana 9 writes what the panel says without data beside every second line of the scale.
+        panel.override_by_field_type("number", [DynamicConfigValue("noValue", " ")])
     elif downwards:
         panel.override_by_regexp(downwards, [DynamicConfigValue("custom.transform", "negative-Y")])
     elif least is not None:
@@ -141,6 +154,7 @@ def bars_panel(
         .orientation(common.VizOrientation.HORIZONTAL)
         .show_unfilled(True)
         .reduce_options(latest())
+        .text(build.VizTextDisplayOptions().title_size(14).value_size(16))
     )
     describe(panel, title, about, queries, unit=unit, none=none, instant=True)
     panel.min(0).thresholds(threshold_steps(((None, "blue"),))).data_links(list(links))
@@ -172,8 +186,8 @@ def timeline_panel(
     )
     describe(panel, title, about, queries, unit="short", none=none, instant=False)
     panel.mappings([value_texts(texts)]).data_links(list(links))
-    # A value's colour is that of its text; thresholds would win over it.
-    panel.thresholds(threshold_steps(PLAIN)).color_scheme(FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
+    # With colours by thresholds, the default, those of the texts would not count.
+    panel.color_scheme(FieldColor().mode(dashboard.FieldColorModeId.FIXED).fixed_color(NEUTRAL))
     return Placed(panel, width, height)
 
 
@@ -195,9 +209,12 @@ def describe(
         panel.with_target(target)
 
 
-def absent(queries: Sequence[Query]) -> str:
+def absent(queries: Sequence[Query], *, short: bool = False) -> str:
+    """What a panel says of itself. It asks, as it cannot know; a number has room for two words."""
     jobs = sorted({job for query in queries for job in jobs_of(query.expr)})
-    return f"No data. Is there a {' and a '.join(jobs)} in this inventory?" if jobs else "No data"
+    if not jobs:
+        return "No data"
+    return f"no {', '.join(jobs)}?" if short else f"No data. Is there a {' and a '.join(jobs)} in this inventory?"
 
 
 def latest() -> build.ReduceDataOptions:
@@ -229,6 +246,14 @@ def value_texts(texts: dict[str, tuple[str, str]]) -> dashboard.ValueMap:
     return dashboard.ValueMap(options=results)
 
 
+def no_colour(none: str) -> dashboard.SpecialValueMap:
+    """No data is neither well nor bad."""
+    result = dashboard.ValueMappingResult(text=none, color="transparent", index=99)
+    return dashboard.SpecialValueMap(
+        options=dashboard.DashboardSpecialValueMapOptions(dashboard.SpecialValueMatch.NULL_AND_NAN, result)
+    )
+
+
 def fixed(colour: str) -> DynamicConfigValue:
     return DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
 
@@ -245,4 +270,5 @@ def dashed_line() -> list[DynamicConfigValue]:
         DynamicConfigValue("custom.lineWidth", 2),
         DynamicConfigValue("custom.fillOpacity", 0),
         DynamicConfigValue("custom.stacking", {"mode": "none"}),
+        DynamicConfigValue("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False}),
     ]

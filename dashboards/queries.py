@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from grafana_foundation_sdk.builders import prometheus as build
@@ -51,8 +51,9 @@ def limit(alert: str) -> str:
     return f'monitoring:threshold{{alert="{alert}"}}'
 
 
-def limit_line(alert: str) -> Query:
-    return Query(limit(alert), "threshold of {{alert}}", LIMIT)
+def limit_line(alert: str, compared: Query) -> Query:
+    """The threshold, where there is something to compare with it: alone it would look like data."""
+    return Query(f"{limit(alert)} and on () ({compared.expr})", "threshold of {{alert}}", LIMIT)
 
 
 def against_limit(query: Query, alert: str, *, below: bool = False) -> list[Query]:
@@ -96,6 +97,6 @@ def one_line(expr: str) -> str:
     return re.sub(r"\s+", " ", expr).strip()
 
 
-def any_of(names: Sequence[str]) -> str:
+def any_of(names: Iterable[str]) -> str:
     """A regular expression that matches these names and no other."""
     return "|".join(sorted(names))

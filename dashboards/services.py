@@ -9,7 +9,7 @@ import typing as t
 from . import service_business, service_probes, traefik, uids
 from .board import Row, board
 from .links import column, label, to_dashboard
-from .panels import GREEN, NONE_IS_GOOD, ORANGE, RED, Placed, series_panel, stat_panel
+from .panels import GREEN, NEUTRAL, NONE_IS_GOOD, ORANGE, RED, Placed, series_panel, stat_panel
 from .queries import STACK, Query, any_of
 from .rules import alerts_by_dashboard
 from .tables import OK_OR_NOT, Column, Key, table_panel
@@ -21,6 +21,7 @@ ASKED = f'{SEEN}, route!~"/health|/metrics"'
 SERVICE = "{{service}}"
 # Python's client wants /proc/stat, Go's does not.
 NO_PROCESS = "No service here tells of its process; a unit with ProcSubset=pid may hide it"
+NO_COUNTS = "no requests counted?"
 NO_REQUESTS = "No data. Does any service here count its requests in http_requests_total?"
 
 
@@ -42,7 +43,7 @@ def build() -> dict[str, t.Any]:
             Row("Queries to databases", queries()),
             Row("Probes and certificates", service_probes.panels()),
             Row("Processes", processes()),
-            Row("Traefik", traefik.panels()),
+            Row("Traefik", traefik.panels(), folded=True),
         ],
         marks="",
     )
@@ -74,7 +75,7 @@ def top() -> list[Placed]:
             Query(f"sum(service:http_requests:rate5m{{{SEEN}}})"),
             unit="reqps",
             decimals=1,
-            none=NO_REQUESTS,
+            none=NO_COUNTS,
         ),
         stat_panel(
             "Most errors",
@@ -86,7 +87,7 @@ def top() -> list[Placed]:
             alert="HighErrorRate",
             names=True,
             links=here,
-            none=NO_REQUESTS,
+            none=NO_COUNTS,
         ),
         stat_panel(
             "Slowest",
@@ -98,14 +99,14 @@ def top() -> list[Placed]:
             alert="HighResponseTime",
             names=True,
             links=here,
-            none=NO_REQUESTS,
+            none=NO_COUNTS,
         ),
         stat_panel(
             "Probes that fail",
             "Health checks and certificates that do not pass, asked from outside. Normal: 0. Else: see the row Probes.",
             Query('count(probe_success{service=~"$service"} == 0) or 0 * max(up{job="probe"})'),
             steps=NONE_IS_GOOD,
-            none=service_probes.NO_PROBES,
+            none="no blackbox_exporter?",
         ),
     ]
 
@@ -124,7 +125,13 @@ def services() -> Placed:
         ],
         [
             Column("Requests", f"service:http_requests:rate5m{{{SEEN}}}", "reqps", 2),
-            Column("Failed", f"100 * service:http_errors:ratio_rate5m{{{SEEN}}}", "percent", 2),
+            Column(
+                "Failed",
+                f"100 * service:http_errors:ratio_rate5m{{{SEEN}}}",
+                "percent",
+                2,
+                steps=((None, NEUTRAL), (0.001, ORANGE)),
+            ),
             Column("p95", f"service:http_request_duration_seconds:p95_5m{{{SEEN}}}", "s", 2),
             Column(
                 "Health",
@@ -149,6 +156,7 @@ def requests() -> list[Placed]:
             "not arrive. A sudden rise: who asks?",
             Query(f"service:http_requests:rate5m{{{SEEN}}}", SERVICE),
             unit="reqps",
+            beside=True,
             none=NO_REQUESTS,
         ),
         series_panel(
@@ -170,6 +178,8 @@ def requests() -> list[Placed]:
             Query(f"100 * service:http_errors:ratio_rate5m{{{SEEN}}}", SERVICE),
             unit="percent",
             alert="HighErrorRate",
+            beside=True,
+            soft=1,
             none=NO_REQUESTS,
         ),
         series_panel(
@@ -178,6 +188,8 @@ def requests() -> list[Placed]:
             "wake somebody.",
             Query(f"service:http_errors:rate5m{{{SEEN}}}", SERVICE),
             unit="reqps",
+            beside=True,
+            soft=0.1,
             none=NO_REQUESTS,
         ),
         table_panel(
@@ -210,6 +222,7 @@ def requests() -> list[Placed]:
             Query(size("response", ASKED), f"{SERVICE} sent"),
             unit="Bps",
             downwards=".* sent",
+            beside=True,
             none=NO_REQUESTS,
         ),
     ]
@@ -227,6 +240,7 @@ def times() -> list[Placed]:
             unit="s",
             log=True,
             alert="HighResponseTime",
+            beside=True,
             none=NO_REQUESTS,
         ),
         series_panel(
@@ -279,6 +293,7 @@ def objectives() -> list[Placed]:
             Query(f"100 * (1 - ({spent}) / on (service) {allowed})", SERVICE),
             unit="percent",
             width=6,
+            height=8,
             steps=((None, RED), (0, ORANGE), (25, GREEN)),
             decimals=1,
             names=True,
@@ -290,6 +305,7 @@ def objectives() -> list[Placed]:
             "ErrorBudgetBurnFast fires. 3 within a day: ErrorBudgetBurnSlow.",
             *(Query(burnt(window), f"{SERVICE} {window}") for window in ("1h", "6h", "1d")),
             width=18,
+            soft=1,
             none=none,
         ),
     ]
@@ -336,8 +352,8 @@ def processes() -> list[Placed]:
     return [
         series_panel(
             "Restarts in an hour",
-            "Starts of each process; where it does not tell when it started, how often its counters began anew. Normal: "
-            "0, or 1 after a release. Above the dashed line ServiceRestarting fires: journalctl tells why it ends.",
+            "Starts of each process; where it does not tell when it started, how often its counters began anew. "
+            "Normal: 0, or 1 after a release. Above the dashed line ServiceRestarting fires: journalctl tells why.",
             Query(
                 f"(changes(process_start_time_seconds{{{seen}}}[1h]) or on (job, instance) "
                 f"max by (job, instance) (resets(http_requests_total{{{seen}}}[1h]))) > 0",

@@ -16,6 +16,8 @@ from .panels import GREEN, RED, Placed, Steps, describe, threshold_steps, value_
 from .queries import Query
 
 Texts = Mapping[str, tuple[str, str]]
+# What the whole panel says without data is not for a single cell.
+EMPTY = DynamicConfigValue("noValue", "-")
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def organised(keys: Sequence[Key], columns: Sequence[Column]) -> dict[str, objec
 
 
 def cell(column: Column) -> list[DynamicConfigValue]:
-    values = [DynamicConfigValue("unit", column.unit), *sized(column.width), *linked(column.links)]
+    values = [DynamicConfigValue("unit", column.unit), EMPTY, *sized(column.width), *linked(column.links)]
     if column.decimals is not None:
         values.append(DynamicConfigValue("decimals", column.decimals))
     if column.gauge:
@@ -108,7 +110,7 @@ def cell(column: Column) -> list[DynamicConfigValue]:
 def key_cell(key: Key) -> list[DynamicConfigValue]:
     if key.hidden:  # in the data still, for the links of other cells
         return [DynamicConfigValue("custom.hidden", True)]
-    return [*sized(key.width), *linked(key.links), *coloured(key.texts)]
+    return [EMPTY, *sized(key.width), *linked(key.links), *coloured(key.texts)]
 
 
 def coloured(texts: Texts | None) -> list[DynamicConfigValue]:

@@ -22,7 +22,7 @@ def panels() -> list[Placed]:
             Query("min(time() - traefik_config_last_reload_success)"),
             unit="s",
             decimals=1,
-            none=NONE,
+            none="no traefik?",
         ),
         stat_panel(
             "Next certificate",
@@ -32,7 +32,7 @@ def panels() -> list[Placed]:
             unit="d",
             decimals=1,
             steps=((None, RED), (7, ORANGE), (21, GREEN)),
-            none=NONE,
+            none="no traefik?",
         ),
         series_panel(
             "Open connections",
@@ -41,7 +41,7 @@ def panels() -> list[Placed]:
             width=16,
             height=4,
             calcs=(),
-            none=NONE,
+            none="no traefik?",
         ),
         series_panel(
             "Requests by entry point",

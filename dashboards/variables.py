@@ -16,6 +16,7 @@ def datasource() -> DatasourceVariable:
     """Which Prometheus. The role grafana gives the first one the UID prometheus."""
     return (
         DatasourceVariable("datasource")
+        .id("datasource")
         .label("Prometheus")
         .type("prometheus")
         .current(VariableOption(selected=True, text="Prometheus", value="prometheus"))
@@ -29,6 +30,7 @@ def labels(name: str, title: str, series: str, of: str = "", everything: str | N
     """
     variable = (
         QueryVariable(name)
+        .id(name)  # the SDK gives all the same, and Grafana 9 then knows only the last one
         .label(title)
         .datasource(DATASOURCE)
         .query({"query": f"label_values({series}, {of or name})", "refId": name})
@@ -45,6 +47,7 @@ def choice(name: str, title: str, *values: str) -> CustomVariable:
     """A fixed list, several or all of it."""
     return (
         CustomVariable(name)
+        .id(name)
         .label(title)
         .values(",".join(values))
         .multi(True)

@@ -133,10 +133,12 @@ def gaps(source: Source, dashboards: Iterable[Mapping[str, Any]]) -> tuple[int, 
 def gaps_of(answers: Mapping[Target, bool | str], jobs: set[str]) -> list[Gap]:
     """Of one panel. The threshold alone is no data, and of a value in one of two colours one half never has any."""
     filled = {target.ref for target, answer in answers.items() if answer is True} - {LIMIT}
+    # A threshold is drawn only beside what is compared with it.
+    natural = (SIDES if filled & SIDES else set()) | (set() if filled else {LIMIT})
     return [
         explain(target, str(answer or ""), bool(filled), jobs)
         for target, answer in answers.items()
-        if answer is not True and not (answer is False and target.ref in SIDES and filled & SIDES)
+        if answer is not True and not (answer is False and target.ref in natural)
     ]
 
 
@@ -146,7 +148,7 @@ def explain(target: Target, problem: str, rest_has_data: bool, jobs: set[str]) -
     missing = [job for job in jobs_of(target.expr) if job not in jobs]
     if missing:
         return Gap(target, f"no {', '.join(missing)} in this inventory", explained=True)
-    if rest_has_data and CONDITION.search(re.sub(r'"[^"]*"', "", target.expr)):
+    if target.ref != LIMIT and rest_has_data and CONDITION.search(re.sub(r'"[^"]*"', "", target.expr)):
         return Gap(target, "nothing meets its condition", explained=True)
     # A text that only asks explains nothing.
     vague = target.none == "No data" or target.none.endswith("?")

@@ -156,12 +156,12 @@ def post(url: str, auth: tuple[str, str], dashboards: Sequence[dict[str, Any]]) 
 
 
 async def shoot_all(
-    url: str, auth: tuple[str, str], dashboards: Sequence[dict[str, Any]], since: str, theme: str, full: bool
+    url: str, auth: tuple[str, str], dashboards: Sequence[dict[str, Any]], query: str, full: bool
 ) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
     async with browser(auth) as page:
         for dashboard in dashboards:
-            address = f"{url}/d/{dashboard['uid']}?orgId=1&from={since}&to=now&refresh=&kiosk&theme={theme}"
+            address = f"{url}/d/{dashboard['uid']}?orgId=1&to=now&refresh=&kiosk&{query}"
             height = height_of(dashboard) if full else 1000
             picture = SHOTS / f"{dashboard['uid']}.png"
             picture.write_bytes(await page.shoot(address, WIDTH, height))
@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("--from", dest="since", default="now-1h", help="the beginning of what is shown")
     parser.add_argument("--theme", default="dark", choices=["dark", "light"])
     parser.add_argument("--first-screen", action="store_true", help="only what is seen without scrolling")
+    parser.add_argument("--var", action="append", default=[], metavar="var-NAME=VALUE", help="a variable's value")
     parser.add_argument("--only", action="append", metavar="UID", help="this dashboard; may be repeated")
     given = parser.parse_args()
     auth, url = (given.user, given.password_file.read_text().strip()), given.url.rstrip("/")
@@ -184,7 +185,8 @@ def main() -> int:
     try:
         if given.post:
             post(url, auth, dashboards)
-        asyncio.run(shoot_all(url, auth, dashboards, given.since, given.theme, not given.first_screen))
+        query = "&".join([f"from={given.since}", f"theme={given.theme}", *given.var])
+        asyncio.run(shoot_all(url, auth, dashboards, query, not given.first_screen))
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1

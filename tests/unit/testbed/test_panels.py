@@ -81,6 +81,7 @@ def test_one_of_two_sides_is_enough() -> None:
 
 def test_the_threshold_alone_is_no_data() -> None:
     assert found(Source("limit"), ("A", "x"), ("limit", "limit")) == [("It / One [1] (A): no data", False)]
+    assert found(Source(), ("A", "x"), ("limit", "limit")) == [("It / One [1] (A): no data", False)]
 
 
 def test_a_threshold_that_is_missing_is_wrong() -> None:
