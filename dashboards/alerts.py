@@ -127,7 +127,6 @@ def current() -> Placed:
             Key(
                 "alertname",
                 "Alert",
-                240,
                 links=[
                     to_dashboard(
                         column("dashboard"),
@@ -142,7 +141,7 @@ def current() -> Placed:
             Key("job", "Job", 160),
             Key("service", "Service", 160),
             Key("thing", "What"),
-            Key("runbook", "Runbook", 240, links=[to_runbook(column("runbook"))]),
+            Key("runbook", "Runbook", links=[to_runbook(column("runbook"))]),
             Key("dashboard", "dashboard", hidden=True),
             Key("host", "host", hidden=True),
             Key("which", "which", hidden=True),

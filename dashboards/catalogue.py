@@ -22,7 +22,4 @@ def boards() -> list[dict[str, t.Any]]:
 
 def files() -> dict[Path, str]:
     """The content of every file, by its path."""
-    return {
-        FOLDER / TITLE / f"{made['uid']}.json": json.dumps(made, indent=2, ensure_ascii=False) + "\n"
-        for made in boards()
-    }
+    return {FOLDER / TITLE / f"{made['uid']}.json": json.dumps(made, indent=2) + "\n" for made in boards()}

@@ -148,6 +148,7 @@ def processors() -> list[Placed]:
             "per cent. More: the host is full, or the container's own limit holds it back.",
             Query(MANY.format(f"100 * {rate('container_pressure_cpu_waiting_seconds_total')}"), NAME),
             unit="percent",
+            soft=1,
         ),
     ]
 
@@ -199,6 +200,7 @@ def network() -> list[Placed]:
             "Errors and drops, both ways. Normal: 0. Else: the container does not keep up, or its network is wrong.",
             Query(MANY.format(f"({lost})"), NAME),
             unit="pps",
+            soft=1,
         ),
     ]
 
@@ -220,6 +222,7 @@ def disks() -> list[Placed]:
             "see the disks of the host.",
             Query(MANY.format(f"100 * {rate('container_pressure_io_waiting_seconds_total')}"), NAME),
             unit="percent",
+            soft=1,
         ),
     ]
 

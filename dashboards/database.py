@@ -179,6 +179,7 @@ def work() -> list[Placed]:
                 NAME,
             ),
             unit="percent",
+            soft=1,
         ),
         series_panel(
             "Rows",

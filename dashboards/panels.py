@@ -26,6 +26,9 @@ NONE_IS_GOOD: Steps = ((None, GREEN), (1, RED))
 #: A share that should be the whole.
 ALL_IS_GOOD: Steps = ((None, RED), (1, GREEN))
 PLAIN: Steps = ((None, NEUTRAL),)
+# Grafana 9 writes what a panel says without data beside lines of the scale that have no number: something that is not
+# seen then. A blank would be the number 0 to it, and be drawn where data are missing.
+NOTHING = "\u200b"
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,11 @@ def stat_panel(
     """The latest value in large, coloured by fixed steps or by which side of an alert's threshold it is on."""
     if alert:
         queries = tuple(side for query in queries for side in against_limit(query, alert, below=below))
+    coloured = bool(alert) or steps is not PLAIN
     panel = (
         stat.Panel()
         .graph_mode(common.BigValueGraphMode.NONE)
-        .color_mode(
-            common.BigValueColorMode.BACKGROUND if alert or steps is not PLAIN else common.BigValueColorMode.VALUE
-        )
+        .color_mode(common.BigValueColorMode.BACKGROUND if coloured else common.BigValueColorMode.VALUE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME if names else common.BigValueTextMode.VALUE)
         .justify_mode(common.BigValueJustifyMode.CENTER)
         .reduce_options(latest())
@@ -69,7 +71,7 @@ def stat_panel(
     none = none or absent(queries, short=True)
     describe(panel, title, about, queries, unit=unit, none=none, instant=True)
     panel.thresholds(threshold_steps(steps)).data_links(list(links))
-    panel.mappings([*([value_texts(texts)] if texts else []), no_colour(none)])
+    panel.mappings([*([value_texts(texts)] if texts else []), no_colour(none, "transparent" if coloured else NEUTRAL)])
     colour_sides(panel)
     if decimals is not None:
         panel.decimals(decimals)
@@ -114,14 +116,13 @@ def series_panel(
     )
     describe(panel, title, about, drawn, unit=unit, none=none, instant=False)
     panel.data_links(list(links))
+    panel.override_by_field_type("number", [DynamicConfigValue("noValue", NOTHING)])
     if soft is not None:
         panel.axis_soft_max(soft)
     if bars:
         panel.decimals(0).axis_soft_max(1)
     if log:
         panel.scale_distribution(build.ScaleDistributionConfig().type(common.ScaleDistribution.LOG).log(10))
-        # Else Grafana 9 writes what the panel says without data beside every second line of the scale.
-        panel.override_by_field_type("number", [DynamicConfigValue("noValue", " ")])
     elif downwards:
         panel.override_by_regexp(downwards, [DynamicConfigValue("custom.transform", "negative-Y")])
     elif least is not None:
@@ -246,9 +247,9 @@ def value_texts(texts: dict[str, tuple[str, str]]) -> dashboard.ValueMap:
     return dashboard.ValueMap(options=results)
 
 
-def no_colour(none: str) -> dashboard.SpecialValueMap:
+def no_colour(none: str, colour: str) -> dashboard.SpecialValueMap:
     """No data is neither well nor bad."""
-    result = dashboard.ValueMappingResult(text=none, color="transparent", index=99)
+    result = dashboard.ValueMappingResult(text=none, color=colour, index=99)
     return dashboard.SpecialValueMap(
         options=dashboard.DashboardSpecialValueMapOptions(dashboard.SpecialValueMatch.NULL_AND_NAN, result)
     )

@@ -32,6 +32,7 @@ class Column:
     steps: Steps = ()
     texts: Texts | None = None
     gauge: bool = False
+    full_is_good: bool = False
     most: float | None = None
     links: Sequence[DashboardLink] = ()
 
@@ -96,9 +97,10 @@ def cell(column: Column) -> list[DynamicConfigValue]:
     if column.decimals is not None:
         values.append(DynamicConfigValue("decimals", column.decimals))
     if column.gauge:
+        palette = "continuous-RdYlGr" if column.full_is_good else "continuous-GrYlRd"
         # Before Grafana 9.5 a cell's kind is called so; later versions turn it into theirs when they load it.
         values.append(DynamicConfigValue("custom.displayMode", "gradient-gauge"))
-        values += [DynamicConfigValue("min", 0), DynamicConfigValue("color", {"mode": "continuous-GrYlRd"})]
+        values += [DynamicConfigValue("min", 0), DynamicConfigValue("color", {"mode": palette})]
     if column.most is not None:
         values.append(DynamicConfigValue("max", column.most))
     if column.steps:

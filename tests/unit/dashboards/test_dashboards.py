@@ -186,6 +186,15 @@ def test_alerts_in_help_exist(name: str) -> None:
     assert sorted(set(named) - known) == []
 
 
+@pytest.mark.parametrize("name", PANELS)
+def test_what_is_said_without_data_is_no_number(name: str) -> None:
+    """Grafana would draw that number where data are missing; a blank is 0 to it."""
+    config = PANELS[name]["fieldConfig"]
+    properties = [one for override in config["overrides"] for one in override["properties"]]
+    said = [config["defaults"]["noValue"], *(one["value"] for one in properties if one["id"] == "noValue")]
+    assert all(text.strip() and not text.strip().isdigit() for text in said)
+
+
 @pytest.mark.parametrize("uid", BOARDS)
 def test_panels_have_ids_of_their_own_and_do_not_overlap(uid: str) -> None:
     board = BOARDS[uid]
@@ -347,5 +356,5 @@ def test_marks_are_alerts_of_this_dashboard(uid: str) -> None:
 
 def test_the_json_is_plain() -> None:
     for text in files().values():
-        assert json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n" == text
+        assert json.dumps(json.loads(text), indent=2) + "\n" == text
     assert len(RULES) > 5
