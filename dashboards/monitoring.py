@@ -22,7 +22,8 @@ def build() -> dict[str, t.Any]:
         uids.MONITORING,
         "Whether monitoring itself works: targets, samples, storage, rules, notifications, versions.",
         [
-            labels("instance", "Prometheus", "prometheus_build_info"),
+            # Not "instance": links set that to the host of an alert, which need not be one of these.
+            labels("prometheus", "Prometheus", "prometheus_build_info", "instance"),
             labels("job", "Job", "up"),
         ],
         top(),

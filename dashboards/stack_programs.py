@@ -10,7 +10,7 @@ from .panels import Placed, series_panel, stat_panel
 from .queries import STACK, Query
 from .tables import OK_OR_NOT, Column, Key, table_panel
 
-SEEN = 'instance=~"$instance"'
+SEEN = 'instance=~"$prometheus"'
 JOB = 'job=~"$job"'
 HOST = "{{instance}}"
 PROGRAMS = ("prometheus", "alertmanager", "node_exporter", "postgres_exporter", "blackbox_exporter", "grafana")

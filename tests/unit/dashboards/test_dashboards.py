@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import typing as t
 from itertools import combinations
+from pathlib import Path
 
 import promql_parser as promql
 import pytest
+import yaml
 
 from dashboards import rules, uids
 from dashboards.catalogue import FOLDER, TITLE, boards, files
@@ -26,6 +29,7 @@ from tests.fixtures.known import (
     unknown_metrics,
     wrong_labels,
 )
+from tests.testbed import programs
 from tests.testbed.queries import names_in, panels, put_in, targets
 
 KNOWN = known_metrics()
@@ -47,6 +51,10 @@ def everything(uid: str) -> dict[str, str]:
 
 def parsed(expr: str, uid: str) -> t.Any:
     return promql.parse(put_in(expr, everything(uid)))
+
+
+def marks(uid: str) -> list[dict[str, t.Any]]:
+    return BOARDS[uid]["annotations"].get("list") or []
 
 
 def strings(value: t.Any) -> t.Iterator[str]:
@@ -121,6 +129,21 @@ def test_query_parses_and_asks_for_what_there_is(name: str) -> None:
     expression = parsed(target.expr, target.dashboard)
     assert unknown_metrics(expression, KNOWN) == [], "metrics that no program exposes"
     assert wrong_labels(expression, KNOWN) == [], "labels that the metrics do not have"
+
+
+@pytest.mark.parametrize("version", programs.versions("prometheus"))
+def test_promtool_takes_every_query(version: str, tmp_path: Path) -> None:
+    """As rules, which is what promtool checks: the parser above is another program's."""
+    queries = [put_in(target.expr, everything(target.dashboard)) for target in TARGETS.values()]
+    queries += [put_in(mark["expr"], everything(uid)) for uid in BOARDS for mark in marks(uid)]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    promtool = programs.unpack("prometheus", version, tmp_path) / "promtool"
+    done = subprocess.run(
+        [promtool, "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(queries)} rules found" in done.stdout
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -347,7 +370,7 @@ def test_a_file_of_rules_without_a_dashboard_is_refused(tmp_path: t.Any, monkeyp
 
 @pytest.mark.parametrize("uid", BOARDS)
 def test_marks_are_alerts_of_this_dashboard(uid: str) -> None:
-    for mark in BOARDS[uid]["annotations"].get("list") or []:
+    for mark in marks(uid):
         expression = parsed(mark["expr"], uid)
         assert wrong_labels(expression, KNOWN) == []
         (named,) = [one.value for one in selectors(expression)[0].matchers.matchers if one.name == "alertname"]
