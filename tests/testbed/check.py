@@ -19,7 +19,7 @@ SCENARIOS = ("default", "connections", "cluster", "upgrade", "faults")
 SLOW = ("alerts",)
 
 # testinfra and molecule have no types of their own.
-TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "tests.bench")
+TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "tests.bench", "-p", "dashboards")
 
 
 @dataclass(frozen=True)

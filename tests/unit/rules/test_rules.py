@@ -7,9 +7,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
-import typing as t
 from pathlib import Path
+from typing import Any
 
 import promql_parser as promql
 import pytest
@@ -17,14 +16,25 @@ import yaml
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.alertmanager import INHIBIT_RULES
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.inventory_rules import inventory_rules
 
+from tests.fixtures.known import (
+    ALERTS,
+    ALL,
+    DOCUMENTED,
+    METRICS,
+    RECORDS,
+    ROOT,
+    RULES,
+    TARGET_LABELS,
+    known_metrics,
+    labels_within,
+    load,
+    selectors,
+    thresholds,
+    unknown_metrics,
+    wrong_labels,
+)
 from tests.testbed import programs
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "examples" / "dating_app"))
-
-from dating_app.metrics import BUSINESS, Metrics  # noqa: E402  the line above leads to it
-
-RULES = sorted((ROOT / "roles/prometheus/files/rules").glob("*.yml"))
 CASES = sorted((ROOT / "tests/rules").glob("*_test.yml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RUNBOOK_URL = "https://github.com/opswatch/monitoring/blob/main/docs/runbooks/"
@@ -32,38 +42,11 @@ SEVERITIES = {"critical", "warning", "info", "none"}
 # It is on by design, so there is nothing in which it is silent.
 ALWAYS_ON = {"Watchdog"}
 
-# Prometheus' own, and what the inventory puts on every target (scrape.py, probes.py, databases.py).
-SYNTHETIC = {
-    "up": set(),
-    "ALERTS": {"alertname", "alertstate"},
-    "scrape_duration_seconds": set(),
-    "scrape_samples_scraped": set(),
-    "scrape_samples_post_metric_relabeling": set(),
-    "scrape_series_added": set(),
-}
-# From its documentation and not recorded; no role installs it (tests/fixtures/metrics/README.md).
-DOCUMENTED = {"traefik-3"}
-TARGET_LABELS = {"job", "instance", "service", "module", "target", "prober", "database"}
-INVENTORY = {"monitoring:threshold": {"alert"}, "monitoring:expected_job": {"job"}, "monitoring:objective": {"job"}}
-
 # What the unit tests of promtool take for the inventory.
 JOBS = [
     {"name": name, "objective": objective, "targets": [{"targets": ["host:1"]}]}
     for name, objective in [("prometheus", None), ("alertmanager", None), ("node_exporter", None), ("shop", 99.9)]
 ]
-
-
-def load(path: Path) -> t.Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-ALL = [rule for path in RULES for group in load(path)["groups"] for rule in group["rules"]]
-ALERTS = {rule["alert"]: rule for rule in ALL if "alert" in rule}
-RECORDS = {rule["record"]: rule for rule in ALL if "record" in rule}
-
-
-def thresholds() -> dict[str, t.Any]:
-    return load(ROOT / "roles/prometheus/vars/main.yml")["__prometheus_thresholds"]
 
 
 # --- promtool ---
@@ -177,7 +160,7 @@ def test_the_table_of_alerts_is_what_the_rules_say() -> None:
     ]
 
 
-def inhibiting(name: str) -> list[dict[str, t.Any]]:
+def inhibiting(name: str) -> list[dict[str, Any]]:
     return [rule for rule in INHIBIT_RULES if f'alertname="{name}"' in rule["source_matchers"]]
 
 
@@ -199,115 +182,22 @@ def test_a_host_that_is_gone_is_told_before_its_services() -> None:
 # --- what the rules are made of ---
 
 
-def recorded_metrics() -> dict[str, dict[str, set[str]]]:
-    """For each file, each metric's labels, by the names that a query uses."""
-    return {path.stem: dict(read_metrics(path)) for path in sorted((ROOT / "tests/fixtures/metrics").glob("*.tsv"))}
-
-
-def read_metrics(path: Path) -> t.Iterator[tuple[str, set[str]]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, kind, labels = line.split("\t")
-        stated = {label for label in labels.split(",") if label}
-        if kind in ("histogram", "summary"):
-            yield f"{name}_sum", stated - {"quantile"}
-            yield f"{name}_count", stated - {"quantile"}
-        if kind == "histogram":
-            yield f"{name}_bucket", stated | {"le"}
-        else:
-            yield name, stated
-
-
-def example_metrics() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for service in {"webapp", *BUSINESS.values()}:
-        metrics = Metrics(service)
-        metrics.observe_request(method="GET", route="/", status=200, seconds=0, received_bytes=0, sent_bytes=0)
-        metrics.db_query_duration.labels("read").observe(0)
-        metrics.db_queries.labels("read").inc()
-        for family in metrics.registry.collect():
-            for sample in family.samples:
-                found.setdefault(sample.name, set()).update(sample.labels)
-    return found
-
-
-def default_version(program: str) -> str:
-    return load(ROOT / f"roles/{program}/defaults/main.yml")[f"{program}_version"]
-
-
-def files_of_defaults(files: t.Iterable[str]) -> set[str]:
-    """Those of the versions that the roles install by default."""
-    programs_of = {stem.rsplit("-", 1)[0] for stem in set(files) - DOCUMENTED}
-    return {f"{program}-{default_version(program)}" for program in programs_of} | DOCUMENTED
-
-
-def known_metrics() -> tuple[dict[str, set[str]], set[str]]:
-    """Labels by metric, over all versions; and the metrics that the default versions expose."""
-    files = recorded_metrics()
-    labels = {**SYNTHETIC, **INVENTORY, **{name: set() for name in RECORDS}}
-    current = {*labels}
-    for stem, metrics in files.items():
-        for name, stated in metrics.items():
-            labels[name] = labels.get(name, set()) | stated
-        if stem in files_of_defaults(files):
-            current |= set(metrics)
-    for name, stated in example_metrics().items():
-        labels[name] = labels.get(name, set()) | stated
-        current.add(name)
-    for name, rule in RECORDS.items():  # a record comes after what it is made of
-        labels[name] = labels_within(promql.parse(rule["expr"]), labels)
-    return labels, current
+KNOWN = known_metrics()
 
 
 def test_what_was_not_recorded_says_so() -> None:
-    text = (ROOT / "tests/fixtures/metrics/README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"`([\w.-]+)\.tsv`", text)) == DOCUMENTED <= set(recorded_metrics())
-
-
-def nodes(expression: t.Any) -> list[t.Any]:
-    found: list[t.Any] = []
-    promql.walk(expression, found.append)
-    return found
-
-
-def selectors(expression: t.Any) -> list[t.Any]:
-    return [node for node in nodes(expression) if isinstance(node, promql.VectorSelector)]
-
-
-def labels_within(expression: t.Any, labels: t.Mapping[str, set[str]]) -> set[str]:
-    """All that the metrics of an expression may have: more than the result has, never less."""
-    calls = [node for node in nodes(expression) if isinstance(node, promql.Call)]
-    made = {call.args[1].val for call in calls if call.func.name == "label_replace"}
-    return made | {label for one in selectors(expression) for label in labels.get(one.name, ())}
-
-
-def named_labels(expression: t.Any) -> t.Iterator[tuple[t.Any, str]]:
-    """Each label that an expression names, with the part of it in which the label has to exist."""
-    for node in nodes(expression):
-        if isinstance(node, promql.VectorSelector):
-            yield from ((node, matcher.name) for matcher in node.matchers.matchers)
-        elif isinstance(node, promql.AggregateExpr) and node.modifier:
-            yield from ((node, label) for label in node.modifier.labels)
-        elif isinstance(node, promql.BinaryExpr) and node.modifier:
-            stated = node.modifier.matching.labels if node.modifier.matching else []
-            yield from ((node, label) for label in [*stated, *(node.modifier.group_labels or [])])
-
-
-LABELS, CURRENT = known_metrics()
+    text = (METRICS / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`([\w.-]+)\.tsv`", text)) == DOCUMENTED <= {path.stem for path in METRICS.glob("*.tsv")}
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *ALERTS])
 def test_metrics_and_labels_exist(name: str) -> None:
     rule = RECORDS.get(name) or ALERTS[name]
     expression = promql.parse(rule["expr"])
-    assert sorted({one.name for one in selectors(expression)} - CURRENT) == [], "metrics that no program exposes"
-    wrong = [
-        f"{label} in {part.prettify()}"
-        for part, label in named_labels(expression)
-        if label not in labels_within(part, LABELS) | TARGET_LABELS
-    ]
-    assert wrong == [], "labels that the metrics do not have"
+    assert unknown_metrics(expression, KNOWN) == [], "metrics that no program exposes"
+    assert wrong_labels(expression, KNOWN) == [], "labels that the metrics do not have"
     shown = set(re.findall(r"\$labels\.(\w+)", str(rule.get("annotations"))))
-    assert sorted(shown - labels_within(expression, LABELS) - TARGET_LABELS) == [], "labels in the text"
+    assert sorted(shown - labels_within(expression, KNOWN.labels) - TARGET_LABELS) == [], "labels in the text"
 
 
 def test_each_threshold_belongs_to_an_alert_and_each_alert_finds_its_own() -> None:
@@ -333,7 +223,7 @@ def test_each_threshold_belongs_to_an_alert_and_each_alert_finds_its_own() -> No
 def test_queries_of_the_runbook_can_be_asked(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
     for query in re.findall(r"--data-urlencode 'query=(.*)'$", text, re.M):
-        assert sorted({one.name for one in selectors(promql.parse(query)) if one.name} - CURRENT) == [], query
+        assert unknown_metrics(promql.parse(query), KNOWN) == [], query
 
 
 def test_pages_lead_to_alerts_and_files_that_exist() -> None:

@@ -1,0 +1,45 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which dashboard shows what an alert is about: the files of rules, and the names in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from . import uids
+
+FOLDER = Path(__file__).resolve().parents[1] / "roles/prometheus/files/rules"
+RUNBOOKS = "https://github.com/opswatch/monitoring/blob/main/docs/runbooks"
+
+# By the middle of the file's name.
+SHOWN_ON = {
+    "alertmanager": uids.MONITORING,
+    "cadvisor": uids.CONTAINERS,
+    "containers": uids.CONTAINERS,
+    "grafana": uids.MONITORING,
+    "hosts": uids.INFRASTRUCTURE,
+    "objectives": uids.SERVICES,
+    "postgresql": uids.DATABASE,
+    "probes": uids.SERVICES,
+    "prometheus": uids.MONITORING,
+    "services": uids.SERVICES,
+    "targets": uids.MONITORING,
+    "traefik": uids.SERVICES,
+}
+
+
+def alerts_by_dashboard() -> dict[str, list[str]]:
+    """The names of alerts by the UID of the dashboard that shows what they are about."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(FOLDER.glob("opswatch_*.yml")):
+        topic = path.stem.removeprefix("opswatch_")
+        if topic not in SHOWN_ON:
+            raise LookupError(
+                f"no dashboard is named for the alerts of {path.name}. What to do: add {topic} to SHOWN_ON in "
+                f"{Path(__file__).name}"
+            )
+        rules = [rule for group in yaml.safe_load(path.read_text("utf-8"))["groups"] for rule in group["rules"]]
+        found.setdefault(SHOWN_ON[topic], []).extend(rule["alert"] for rule in rules if "alert" in rule)
+    return {uid: sorted(names) for uid, names in found.items()}
