@@ -23,14 +23,21 @@ from ._dashboards import (
     plan,
 )
 from ._errors import ComponentError
-from ._grafana_folders import Folder, child_of, create_folder, delete_folder, rename_folder
+from ._grafana_folders import (
+    Folder,
+    child_of,
+    create_folder,
+    delete_folder,
+    missing_folder,
+    refuse_nesting,
+    rename_folder,
+)
 from ._http import ApiError
 
 if t.TYPE_CHECKING:
     from ._grafana_api import Grafana
 
 READERS = 8
-WRITERS = 4
 PAGE = 5000
 # What Grafana answers to the classic address of a dashboard that it keeps in its newer schema.
 OTHER_SCHEMA = 406
@@ -79,10 +86,9 @@ def _read(answer: t.Mapping[str, t.Any]) -> Read:
 
 
 def _message(grafana: Grafana, uid: str, version: int) -> str:
-    """What was said when the version in force was saved."""
-    found = grafana.get(f"/api/dashboards/uid/{uid}/versions", {"limit": 1})
-    latest = (found.get("versions") if isinstance(found, dict) else found) or []
-    return str(latest[0].get("message") or "") if latest and latest[0]["version"] == version else ""
+    """What was said when this version was saved. Not the listing of versions: it has its own text for the first."""
+    found = grafana.find(f"/api/dashboards/uid/{uid}/versions/{version}")
+    return str((found or {}).get("message") or "")
 
 
 def read_all(grafana: Grafana, uids: t.Iterable[str]) -> dict[str, Read]:
@@ -149,7 +155,10 @@ class Sync:
             for one in dashboards
         ]
         read = read_wanted(self.grafana, wanted, server.dashboards)
-        todo = plan(wanted, server.dashboards, read, self.owner, self.prune, server.folders)
+        titles = {uid: folder.title for uid, folder in server.folders.items()}
+        titles.update({folder.uid: folder.title for folder, _earlier in new})
+        is_old = self.grafana.version < (11,)
+        todo = plan(wanted, server.dashboards, read, titles, self.owner, self.prune, names_of_folders=is_old)
         self.outcome.unchanged = len(todo.unchanged)
         self._write_folders(new, server)
         self._write(todo, read, server)
@@ -165,12 +174,8 @@ class Sync:
         new: list[tuple[Folder, str]] = []
         for one in folders:  # sorted by path: a parent comes before its children
             parent = places[one["parent"]]
-            if parent and not self.grafana.has_nested_folders:
-                raise ComponentError(
-                    f"the folder {one['path']} would be inside another one",
-                    f"Grafana {'.'.join(map(str, self.grafana.version))}",
-                    "Grafana nests folders from version 11 on: use one level of folders, and no folder around them",
-                )
+            if parent:
+                refuse_nesting(self.grafana, one["path"])
             found = server.folders.get(one["uid"]) or child_of(server.folders.values(), parent, one["title"])
             places[one["path"]] = found.uid if found else one["uid"]
             wish = Folder(places[one["path"]], one["title"], parent)
@@ -192,17 +197,16 @@ class Sync:
             server.folders[folder.uid] = folder
 
     def _write(self, todo: Plan, read: t.Mapping[str, Read], server: Server) -> None:
-        for one in todo.first:
-            self._delete(one, server)
-        for wave in todo.waves:
+        """One after the other: SQLite, which most servers have, has one writer, and lets the others fail."""
+        for gone in todo.first:
+            self._delete(gone, server)
+        for one in todo.writes:
+            earlier = read.get(one.uid)
             if not self.check:
-                with ThreadPoolExecutor(WRITERS) as pool:
-                    # list: the first error is raised here, once those on their way are through.
-                    list(pool.map(lambda one: self._save(one, read.get(one.uid)), wave))
-            for one in wave:
-                self._note_written(one, read.get(one.uid), server)
-        for one in todo.last:
-            self._delete(one, server)
+                self._save(one, earlier)
+            self._note_written(one, earlier, server)
+        for gone in todo.last:
+            self._delete(gone, server)
 
     def _note_written(self, one: Wanted, earlier: Read | None, server: Server) -> None:
         name = f"{one.file} ({one.title})"
@@ -276,14 +280,6 @@ class Sync:
                     self.outcome.actions.append(f"left the folder {folder.title}: {error.seen}")
                     continue
             self.outcome.note_folder("deleted", folder.title, folder.title, "")
-
-
-def missing_folder(uid: str) -> ComponentError:
-    return ComponentError(
-        f"there is no folder with the UID {uid} on the server",
-        "",
-        "make it with opswatch.monitoring.grafana_folder, or leave `folder` out",
-    )
 
 
 # --- the other way ---

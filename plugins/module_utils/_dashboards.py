@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import typing as t
+import unicodedata
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -58,6 +59,12 @@ def derived_uid(path: str) -> str:
     return f"{slug}-{hashlib.sha256(path.encode()).hexdigest()[:8]}".lstrip("-")
 
 
+def slug(title: str) -> str:
+    """The title as it stands in an address. Up to version 10 Grafana takes two of one slug for two of one name."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or title
+
+
 def problem_of_uid(uid: t.Any) -> str:
     """Why Grafana would not take the UID; empty if it would."""
     if not isinstance(uid, str) or not re.fullmatch(r"[a-zA-Z0-9_-]+", uid):
@@ -94,7 +101,7 @@ class Wanted:
 
     @property
     def place(self) -> tuple[str, str]:
-        return (self.folder, self.title)
+        return (self.folder, slug(self.title))
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Listed:
 
     @property
     def place(self) -> tuple[str, str]:
-        return (self.folder, self.title)
+        return (self.folder, slug(self.title))
 
     def owners(self) -> set[str]:
         return {tag[len(OWNER_TAG) :] for tag in self.tags if tag.startswith(OWNER_TAG)}
@@ -127,16 +134,12 @@ class Read:
 
 @dataclass
 class Plan:
-    """C(first): deletions that free a title; C(waves): writes that may go side by side, each after those before it."""
+    """C(first): deletions that free a title. C(writes) are in an order in which each finds its title free."""
 
     first: list[Listed] = field(default_factory=list)
-    waves: list[list[Wanted]] = field(default_factory=list)
+    writes: list[Wanted] = field(default_factory=list)
     last: list[Listed] = field(default_factory=list)
     unchanged: list[Wanted] = field(default_factory=list)
-
-    @property
-    def writes(self) -> list[Wanted]:
-        return [wanted for wave in self.waves for wanted in wave]
 
     @property
     def deletions(self) -> list[Listed]:
@@ -163,20 +166,24 @@ def plan(
     wanted: t.Sequence[Wanted],
     listed: t.Sequence[Listed],
     read: t.Mapping[str, Read],
+    folders: t.Mapping[str, str],
     owner: str = "",
     prune: bool = False,
-    folders: t.Container[str] = (),
+    names_of_folders: bool = True,
 ) -> Plan:
     """What has to be done; every clash at once as one error, so before the first write.
 
-    C(folders): UIDs that are folders on the server.
+    C(folders): title by UID of those on the server and those to come. C(names_of_folders): the server refuses a
+    dashboard that is called like any of them.
     """
     uids = {one.uid for one in wanted}
     surplus = [one for one in listed if prune and one.uid not in uids and owner in one.owners()]
-    problems = _foreign(wanted, listed, read, owner, folders)
+    taken = {slug(title) for title in folders.values()} if names_of_folders else set()
+    problems = [*_foreign(wanted, listed, read, folders, owner), *_named_like_folders(wanted, taken)]
     result = Plan(unchanged=[one for one in wanted if one.uid in read and is_current(one, read[one.uid])])
     current = {one.uid for one in result.unchanged}
-    result.waves, clashes = _in_waves([one for one in wanted if one.uid not in current], listed, surplus)
+    stay = [one for one in listed if one not in surplus]
+    result.writes, clashes = _in_order([one for one in wanted if one.uid not in current], stay)
     problems += clashes
     if problems:
         raise ComponentError("nothing was changed", "\n".join(problems), "resolve these clashes, then run again")
@@ -190,48 +197,50 @@ def _foreign(
     wanted: t.Sequence[Wanted],
     listed: t.Sequence[Listed],
     read: t.Mapping[str, Read],
-    owner: str,
     folders: t.Container[str],
-) -> list[str]:
+    owner: str,
+) -> t.Iterator[str]:
     """Dashboards that others keep: a folder of that UID, a file of the server, another owner."""
-    problems = []
     owners = {one.uid: one.owners() for one in listed}
     for one in wanted:
+        others = ", ".join(sorted(owners.get(one.uid, set()) - {owner}))
         if one.uid in folders:
-            problems.append(f"{one.file}: the UID {one.uid} is that of a folder on the server")
+            yield f"{one.file}: the UID {one.uid} is that of a folder on the server"
         elif one.uid in read and read[one.uid].provisioned:
-            problems.append(f"{one.file}: {one.uid} is provisioned by the server from {read[one.uid].provisioned}")
-        elif owner and owners.get(one.uid, set()) - {owner}:
-            others = ", ".join(sorted(owners[one.uid] - {owner}))
-            problems.append(f"{one.file}: {one.uid} belongs to another owner: {others}")
-    return problems
+            yield f"{one.file}: {one.uid} is provisioned by the server itself, from {read[one.uid].provisioned}"
+        elif owner and others:
+            yield f"{one.file}: {one.uid} belongs to another owner: {others}"
 
 
-def _in_waves(
-    writes: t.Sequence[Wanted], listed: t.Sequence[Listed], surplus: t.Sequence[Listed]
-) -> tuple[list[list[Wanted]], list[str]]:
+def _named_like_folders(wanted: t.Sequence[Wanted], taken: t.Container[str]) -> t.Iterator[str]:
+    for one in wanted:
+        if slug(one.title) in taken:
+            yield f"{one.file}: a folder is called {one.title} too, which Grafana refuses before version 11"
+
+
+def _in_order(writes: t.Sequence[Wanted], stay: t.Sequence[Listed]) -> tuple[list[Wanted], list[str]]:
     """A title that another dashboard of the folder has until now is only free once that one was written."""
     held: dict[tuple[str, str], set[str]] = defaultdict(set)
-    where: dict[str, tuple[str, str]] = {}
-    for one in listed:
-        if one not in surplus:
-            held[one.place].add(one.uid)
-            where[one.uid] = one.place
-    waves, left = [], list(writes)
+    for one in stay:
+        held[one.place].add(one.uid)
+    place = {one.uid: one.place for one in stay}
+    ordered: list[Wanted] = []
+    left = list(writes)
     while left:
-        wave = [one for one in left if not held[one.place] - {one.uid}]
-        if not wave:
-            return waves, [
-                f"{one.file}: another dashboard of that folder has the title {one.title}: "
-                f"{', '.join(sorted(held[one.place] - {one.uid}))}"
-                for one in left
-            ]
-        for one in wave:
-            held[where.get(one.uid, one.place)].discard(one.uid)
+        free = [one for one in left if not held[one.place] - {one.uid}]
+        if not free:
+            break
+        for one in free:
+            held[place.get(one.uid, one.place)].discard(one.uid)
             held[one.place].add(one.uid)
-        left = [one for one in left if one not in wave]
-        waves.append(wave)
-    return waves, []
+        ordered += free
+        left = [one for one in left if one not in free]
+    clashes = [
+        f"{one.file}: another dashboard of that folder is called {one.title} too: "
+        f"{', '.join(sorted(held[one.place] - {one.uid}))}"
+        for one in left
+    ]
+    return ordered, clashes
 
 
 # --- how a change reads ---

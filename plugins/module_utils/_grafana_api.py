@@ -37,8 +37,9 @@ OLDEST = (9, 3)
 
 
 class Grafana(_http.Api):
-    """A Grafana at an address."""
+    """A Grafana at an address. C(login): the secret with which it is opened."""
 
+    login: str = ""
     _version: tuple[int, ...] | None = None
 
     def health(self) -> dict[str, t.Any]:
@@ -82,7 +83,7 @@ def connect(params: t.Mapping[str, t.Any]) -> Grafana:
     token = params.get("token") or ""
     if params.get("token_file"):
         token = _read(params["token_file"])
-    return Grafana(
+    grafana = Grafana(
         "Grafana",
         params["url"],
         user=params.get("user") or "",
@@ -93,6 +94,8 @@ def connect(params: t.Mapping[str, t.Any]) -> Grafana:
         timeout=params["timeout"],
         remedies=REMEDIES,
     )
+    grafana.login = token or params.get("password") or ""
+    return grafana
 
 
 def _read(path: str) -> str:

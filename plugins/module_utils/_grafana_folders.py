@@ -8,6 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ._errors import ComponentError
+
 if t.TYPE_CHECKING:
     from ._grafana_api import Grafana
 
@@ -43,3 +45,20 @@ def move_folder(grafana: Grafana, folder: Folder) -> None:
 
 def delete_folder(grafana: Grafana, uid: str) -> None:
     grafana.delete(f"/api/folders/{uid}")
+
+
+def missing_folder(uid: str) -> ComponentError:
+    return ComponentError(
+        f"there is no folder with the UID {uid} on the server",
+        "",
+        "make it with opswatch.monitoring.grafana_folder first",
+    )
+
+
+def refuse_nesting(grafana: Grafana, name: str) -> None:
+    if not grafana.has_nested_folders:
+        raise ComponentError(
+            f"the folder {name} would be inside another one",
+            f"this is Grafana {'.'.join(map(str, grafana.version))}",
+            "Grafana nests folders from version 11 on: use one level of folders, and no folder around them",
+        )

@@ -83,7 +83,7 @@ class Api:
         patience = Patience(
             total=ATTEMPTS - 1,
             connect=0,
-            read=0,
+            read=False,  # raised as it is: a timeout stays one
             redirect=False,
             other=0,
             status=ATTEMPTS - 1,

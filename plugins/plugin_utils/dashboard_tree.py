@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..module_utils._dashboards import clean, derived_uid, is_same, problem_of_uid
+from ..module_utils._dashboards import clean, derived_uid, is_same, problem_of_uid, slug
 
 SUFFIX = ".json"
 # What a file is that is no dashboard as this tree has them: top-level keys that give it away, and what to do.
@@ -100,13 +100,13 @@ def _refuse_twins(tree: Tree) -> None:
     uids, titles = defaultdict(list), defaultdict(list)
     for dashboard in tree.dashboards:
         uids[dashboard["model"]["uid"]].append(dashboard["file"])
-        titles[dashboard["folder"], dashboard["model"]["title"].strip()].append(dashboard["file"])
+        titles[dashboard["folder"], slug(dashboard["model"]["title"])].append(dashboard["file"])
     for uid, files in uids.items():
         if len(files) > 1:
             tree.problems.append(f"{', '.join(files)}: the same UID {uid}. Give each its own, or none")
-    for (_folder, title), files in titles.items():
+    for files in titles.values():
         if len(files) > 1:
-            tree.problems.append(f"{', '.join(files)}: the same title in one folder: {title}")
+            tree.problems.append(f"{', '.join(files)}: titles in one folder that differ in case and signs at most")
 
 
 # --- the other way ---

@@ -101,8 +101,11 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def log_message(self, format: str, *arguments: t.Any) -> None:
-        if self.server.settings.get("log", "level", "info") == "debug":
-            print(f"logger=context method={self.command} path={self.path} {format % arguments}", flush=True)
+        """Nothing; requests are told of by C(log_request)."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        if self.server.settings.on("server", "router_logging"):
+            print(f"logger=context method={self.command} path={self.path} status={int(code)}", flush=True)
 
     def _answer(self, status: int, body: bytes, kind: str = "application/json; charset=UTF-8", **headers: str) -> None:
         self.send_response(status)
@@ -205,9 +208,7 @@ def serve(settings: Settings) -> None:
         fail(f"cannot start: {error}")
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     host, port = server.server_address[:2]
-    print(
-        f'logger=http.server t=0 level=info msg="HTTP Server Listen" address={host}:{port} program="{NAME}"', flush=True
-    )
+    print(f'logger=http.server level=info msg="HTTP Server Listen" address={host}:{port} program="{NAME}"', flush=True)
     server.serve_forever(poll_interval=0.1)
 
 
