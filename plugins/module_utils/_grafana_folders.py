@@ -51,7 +51,7 @@ def missing_folder(uid: str) -> ComponentError:
     return ComponentError(
         f"there is no folder with the UID {uid} on the server",
         "",
-        "make it with opswatch.monitoring.grafana_folder first",
+        "make it first, with opswatch.monitoring.grafana_folder",
     )
 
 

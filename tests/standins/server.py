@@ -99,10 +99,11 @@ class Grafana:
             if self.process.poll() is not None:
                 raise RuntimeError(f"Grafana has ended: {self.log.read_text()[-2000:]}")
             try:
-                requests.get(f"{self.url}/api/health", timeout=5, verify=False)
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
                 return
-            except requests.ConnectionError:
+            except OSError:
                 time.sleep(0.02)
+        self.stop()
         raise RuntimeError(f"Grafana does not answer at {self.url}: {self.log.read_text()[-2000:]}")
 
     def ask(self, method: str, path: str, body: t.Any = None, **more: t.Any) -> requests.Response:

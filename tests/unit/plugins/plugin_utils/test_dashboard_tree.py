@@ -83,7 +83,9 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 
 def test_twins_by_title(tmp_path: Path) -> None:
     files = {"a.json": {"title": "Same"}, "b.json": {"title": "same"}, "x/a.json": {"title": "Same"}}
-    assert tree_of(tmp_path, files).problems == ["a.json, b.json: the same title in one folder: Same"]
+    assert tree_of(tmp_path, files).problems == [
+        "a.json, b.json: titles in one folder that differ in case and signs at most"
+    ]
 
 
 # --- the other way ---
