@@ -43,6 +43,8 @@ PAGE = 5000
 OTHER_SCHEMA = 406
 # And to the deletion of a folder that holds what this module does not know, such as alert rules or library panels.
 IN_USE = (400, 403)
+# And to that of a dashboard that comes from a file of the server.
+PROVISIONED = 400
 
 
 @dataclass
@@ -52,6 +54,9 @@ class Server:
     folders: dict[str, Folder] = field(default_factory=dict)
     dashboards: list[Listed] = field(default_factory=list)
 
+    def name(self, folder: str) -> str:
+        return self.folders[folder].title if folder in self.folders else "the root"
+
 
 def look(grafana: Grafana) -> Server:
     """All folders and dashboards. The first request with a login, so it is made alone."""
@@ -60,7 +65,7 @@ def look(grafana: Grafana) -> Server:
     while True:
         found = grafana.get("/api/search", {"limit": PAGE, "page": page})
         for one in found:
-            parent = one.get("folderUid") or ""
+            parent = _folder(one)
             if one["type"] == "dash-folder":
                 server.folders[one["uid"]] = Folder(one["uid"], one["title"], parent)
             else:
@@ -82,7 +87,13 @@ def read_one(grafana: Grafana, uid: str) -> Read:
 def _read(answer: t.Mapping[str, t.Any]) -> Read:
     meta = answer["meta"]
     file = (meta.get("provisionedExternalId") or "a file") if meta.get("provisioned") else ""
-    return Read(answer["dashboard"], meta.get("folderUid") or "", int(meta.get("version") or 0), file)
+    return Read(answer["dashboard"], _folder(meta), int(meta.get("version") or 0), file)
+
+
+def _folder(found: t.Mapping[str, t.Any]) -> str:
+    """UID of the folder; the root has none, or a name of its own."""
+    uid = str(found.get("folderUid") or "")
+    return "" if uid == "general" else uid
 
 
 def _message(grafana: Grafana, uid: str, version: int) -> str:
@@ -176,8 +187,9 @@ class Sync:
             parent = places[one["parent"]]
             if parent:
                 refuse_nesting(self.grafana, one["path"])
-            found = server.folders.get(one["uid"]) or child_of(server.folders.values(), parent, one["title"])
-            places[one["path"]] = found.uid if found else one["uid"]
+            uid = self._uid_of_folder(one["path"])
+            found = server.folders.get(uid) or child_of(server.folders.values(), parent, one["title"])
+            places[one["path"]] = found.uid if found else uid
             wish = Folder(places[one["path"]], one["title"], parent)
             if found is None:
                 new.append((wish, ""))
@@ -185,13 +197,12 @@ class Sync:
                 new.append((wish, found.title))
         return places, new
 
+    def _uid_of_folder(self, path: str) -> str:
+        return derived_uid(f"{self.root}/{path}".lstrip("/"))
+
     def _write_folders(self, new: t.Sequence[tuple[Folder, str]], server: Server) -> None:
         for folder, earlier in new:
-            before = f"title: {earlier}\n" if earlier else ""
-            verb = "renamed" if earlier else "created"
-            self.outcome.note(
-                f"{verb} folder {folder.title}", f"folder {folder.title}", before, f"title: {folder.title}\n"
-            )
+            self.outcome.note_folder("renamed" if earlier else "created", folder.title, earlier, folder.title)
             if not self.check:
                 (rename_folder if earlier else create_folder)(self.grafana, folder)
             server.folders[folder.uid] = folder
@@ -212,15 +223,15 @@ class Sync:
         name = f"{one.file} ({one.title})"
         if earlier is None:
             self.outcome.created.append(one.uid)
-            where = f"in {server.folders[one.folder].title}" if one.folder else "in the root"
-            self.outcome.note(f"created {name} {where}", name, *difference(None, one.model))
+            self.outcome.note(f"created {name} in {server.name(one.folder)}", name, *difference(None, one.model))
             return
         self.outcome.updated.append(one.uid)
         before, after = difference(earlier.model or {}, one.model)
         if earlier.model is None:
             before, after = "schema: one of Grafana's newer API\n", "schema: classic\n"
         elif earlier.folder != one.folder:
-            before, after = f"folder: {earlier.folder}\n{before}", f"folder: {one.folder}\n{after}"
+            before = f"folder: {server.name(earlier.folder)}\n{before}"
+            after = f"folder: {server.name(one.folder)}\n{after}"
         self.outcome.note(f"updated {name}", name, before, after)
 
     def _save(self, one: Wanted, earlier: Read | None) -> None:
@@ -248,16 +259,19 @@ class Sync:
         return found is not None and is_current(one, _read(found))
 
     def _delete(self, one: Listed, server: Server) -> None:
-        where = server.folders[one.folder].title if one.folder in server.folders else "the root"
-        before = f"title: {one.title}\nuid: {one.uid}\n"
-        self.outcome.deleted.append(one.uid)
-        self.outcome.note(f"deleted {one.title} from {where}", f"{one.title} ({one.uid})", before, "")
         if not self.check:
             try:
                 self.grafana.delete(f"/api/dashboards/uid/{one.uid}")
             except ApiError as error:
+                if error.status == PROVISIONED:
+                    self.outcome.actions.append(f"left {one.title}: {error.seen}")
+                    return
                 if error.status != 404:  # somebody was faster
                     raise
+        self.outcome.deleted.append(one.uid)
+        before = f"title: {one.title}\nuid: {one.uid}\n"
+        action = f"deleted {one.title} from {server.name(one.folder)}"
+        self.outcome.note(action, f"{one.title} ({one.uid})", before, "")
 
     def _prune_folders(self, kept: t.Container[str], server: Server, todo: Plan) -> None:
         """Folders that an earlier run made for its tree, as their UID tells, and that hold nothing any more."""
@@ -267,7 +281,7 @@ class Sync:
         # The deepest first: then one that held but empty folders is empty too.
         for uid in sorted(ways, key=lambda uid: -len(ways[uid] or [])):
             way, folder = ways[uid], server.folders[uid]
-            is_ours = bool(way) and uid == derived_uid("/".join(way or []))
+            is_ours = bool(way) and uid == self._uid_of_folder("/".join(way or []))
             if not is_ours or uid in kept or uid in held or uid in {one.parent for one in server.folders.values()}:
                 continue
             del server.folders[uid]

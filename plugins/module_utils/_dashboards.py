@@ -208,7 +208,7 @@ def _foreign(
             yield f"{one.file}: the UID {one.uid} is that of a folder on the server"
         elif one.uid in read and read[one.uid].provisioned:
             yield f"{one.file}: {one.uid} is provisioned by the server itself, from {read[one.uid].provisioned}"
-        elif owner and others:
+        elif others:
             yield f"{one.file}: {one.uid} belongs to another owner: {others}"
 
 

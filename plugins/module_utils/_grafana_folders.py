@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import ComponentError
+from ._http import ApiError
 
 if t.TYPE_CHECKING:
     from ._grafana_api import Grafana
@@ -30,7 +31,13 @@ def create_folder(grafana: Grafana, folder: Folder) -> None:
     body = {"uid": folder.uid, "title": folder.title}
     if folder.parent:
         body["parentUid"] = folder.parent
-    grafana.post("/api/folders", body)
+    try:
+        grafana.post("/api/folders", body)
+    except ApiError as error:
+        # Its answer was lost and it was asked again, or another run was first.
+        found = grafana.find(f"/api/folders/{folder.uid}") if error.status in (409, 412) else None
+        if found is None or found["title"] != folder.title:
+            raise
 
 
 def rename_folder(grafana: Grafana, folder: Folder) -> None:

@@ -49,7 +49,7 @@ options:
   owner:
     description:
       - Marks the dashboards of the tree as belonging to it, with the tag C(managed:OWNER). Give each tree its own.
-      - A dashboard with the mark of another owner is not touched.
+      - A dashboard with the mark of another owner is refused, also without this.
       - With O(state=exported) only those with the mark are exported, without it.
     type: str
     default: ""

@@ -24,7 +24,7 @@ attributes:
 options:
   tree:
     description:
-      - Base64 of a zlib stream of a JSON object. Its C(folders) is a list of C(path), C(title), C(parent) and C(uid), parents first; its
+      - Base64 of a zlib stream of a JSON object. Its C(folders) is a list of C(path), C(title) and C(parent), parents first; its
         C(dashboards) a list of C(file), C(folder), which is the path of one, and C(model).
       - Without it the dashboards of the server are handed out.
     type: str

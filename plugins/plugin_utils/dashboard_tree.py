@@ -28,7 +28,7 @@ FOREIGN = {
 
 @dataclass
 class Tree:
-    """C(folders): path, title, parent and UID of each; C(dashboards): file, path of its folder, and the model."""
+    """C(folders): path, title and parent of each; C(dashboards): file, path of its folder, and the model."""
 
     folders: list[dict[str, str]] = field(default_factory=list)
     dashboards: list[dict[str, t.Any]] = field(default_factory=list)
@@ -92,7 +92,7 @@ def _add_folders(tree: Tree) -> None:
             place = place.rpartition("/")[0]
     for place in sorted(places):
         parent, _slash, title = place.rpartition("/")
-        tree.folders.append({"path": place, "title": title, "parent": parent, "uid": derived_uid(place)})
+        tree.folders.append({"path": place, "title": title, "parent": parent})
 
 
 def _refuse_twins(tree: Tree) -> None:
