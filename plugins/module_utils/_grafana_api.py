@@ -42,6 +42,15 @@ class Grafana(_http.Api):
     login: str = ""
     _version: tuple[int, ...] | None = None
 
+    def ask(self, method: str, path: str, params: t.Mapping[str, t.Any] | None = None, body: t.Any = None) -> t.Any:
+        try:
+            return super().ask(method, path, params, body)
+        except _http.ApiError as error:
+            # So says 9.3 of a token that it does not know, or does not know any more.
+            if error.status == 500 and error.seen == "invalid API key":
+                error.remedy = REMEDIES[401]
+            raise
+
     def health(self) -> dict[str, t.Any]:
         """What it says of itself without a login. Where it hides its version, the settings of its pages tell."""
         answer = self.get("/api/health")

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import sqlite3
 import threading
 import time
 import typing as t
+import zlib
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS user (
@@ -44,6 +46,17 @@ def now() -> str:
 def password_hash(password: str, salt: str) -> str:
     """Grafana's own."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), 10000, 50).hex()
+
+
+def new_token() -> str:
+    secret = secrets.token_urlsafe(24)
+    return f"glsa_{secret}_{zlib.crc32(secret.encode()):08x}"
+
+
+def is_token(word: str) -> bool:
+    """Whether it could be one: its end is the checksum of what is before it."""
+    found = re.fullmatch(r"glsa_([\w-]{32})_([0-9a-f]{8})", word)
+    return found is not None and f"{zlib.crc32(found[1].encode()):08x}" == found[2]
 
 
 class Database:
@@ -120,7 +133,7 @@ class Database:
         return None
 
     def add_token(self, account: int, name: str) -> tuple[int, str]:
-        key = f"glsa_{secrets.token_urlsafe(24)}_{secrets.token_hex(4)}"
+        key = new_token()
         digest = hashlib.sha256(key.encode()).hexdigest()
         return self.insert("api_key", name=name, key=digest, service_account_id=account, created=now()), key
 

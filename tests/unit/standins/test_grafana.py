@@ -225,6 +225,8 @@ def test_token_opens_as_long_as_it_exists(tmp_path: Path) -> None:
         headers = {"Authorization": f"Bearer {token['key']}"}
         assert requests.get(f"{grafana.url}/api/org", headers=headers, timeout=10).status_code == 200
         grafana.ask("DELETE", f"/api/serviceaccounts/{account}/tokens/{token['id']}")
+        assert requests.get(f"{grafana.url}/api/org", headers=headers, timeout=10).status_code == 500, "as 9.3.2 does"
+        headers["Authorization"] = "Bearer nonsense"
         assert requests.get(f"{grafana.url}/api/org", headers=headers, timeout=10).status_code == 401
         assert grafana.ask("GET", "/api/org", **asked).status_code == 401, "no login at all"
 
@@ -265,3 +267,22 @@ def test_unknown_flag_ends_it() -> None:
     done = subprocess.run([sys.executable, str(STANDIN), "-nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "-nonsense" in done.stderr
+
+
+def test_provisioning_replaces_files_then_variables(tmp_path: Path) -> None:
+    """As the real one: a dollar sign in a secret would be a variable, so it is written as one that holds it."""
+    (tmp_path / "secret").write_text("pa${DOLLAR}word $gone\n")
+    source = {
+        "name": "P$$1",
+        "uid": "p",
+        "type": "prometheus",
+        "secureJsonData": {"x": f"$__file{{{tmp_path}/secret}}"},
+    }
+    folder = tmp_path / "grafana/provisioning/datasources"
+    folder.mkdir(parents=True)
+    (folder / "x.yml").write_text(json.dumps({"datasources": [source]}))
+    with Grafana(tmp_path / "grafana", environment={"DOLLAR": "$"}) as grafana:
+        assert [one["name"] for one in grafana.ask("GET", "/api/datasources").json()] == ["P$1"]
+        with sqlite3.connect(grafana.folder / "data/grafana.db") as database:
+            (held,) = database.execute("SELECT secure FROM data_source").fetchone()
+    assert json.loads(held) == {"x": "pa$word "}

@@ -312,6 +312,14 @@ def test_token_opens_it(modules: Modules, tree: Path) -> None:
     assert not modules.sync(tree, token=token)["changed"]
 
 
+def test_token_that_is_gone(modules: Modules, tree: Path) -> None:
+    account = modules.grafana.ask("POST", "/api/serviceaccounts", {"name": "ansible", "role": "Admin"}).json()["id"]
+    token = modules.grafana.ask("POST", f"/api/serviceaccounts/{account}/tokens", {"name": "t"}).json()
+    modules.grafana.ask("DELETE", f"/api/serviceaccounts/{account}/tokens/{token['id']}")
+    result = modules.sync(tree, token=token["key"])
+    assert "invalid API key. What to do: correct user and password, or the token" in result["msg"]
+
+
 def test_export(modules: Modules, tree: Path) -> None:
     modules.sync(tree, owner="me")
     modules.grafana.ask("POST", "/api/dashboards/db", {"dashboard": dashboard("foreign", "By hand")})
