@@ -152,7 +152,7 @@ def processors() -> list[Placed]:
         ),
         series_panel(
             "Stopped by its limit",
-            "Share of the periods with work to do in which the container was stopped by its limit of processors. Normal: "
+            "Share of the periods with work in which its limit of processors stopped the container. Normal: "
             "below the dashed line, the threshold of ContainerCPUThrottled. Above: raise the limit.",
             Query(MANY.format(f"container:cpu_throttled:percent_rate5m{{{SEEN}}}"), NAME),
             alert="ContainerCPUThrottled",

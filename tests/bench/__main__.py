@@ -1,6 +1,6 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures; writes docs/benchmarks.md; ends with 1 where a bar is missed. Start it with ./dev bench."""
+"""Measures; writes docs/benchmarks*.md; ends with 1 where a bar is missed. Start it with ./dev bench."""
 
 import argparse
 import datetime
@@ -19,7 +19,7 @@ from tests.testbed import mirror
 from tests.testbed.console import Failure, say
 from tests.testbed.paths import MIRROR, ROOT
 
-from . import report
+from . import dashboards, report
 from .report import FIRST, NOTHING, ONE_LINE, STARTUP, Results, Setting
 from .sides import PORTS, SCRATCH, SIDES, Passwords, Run, Side
 from .state import Server, State, differences, prove_ready, prove_scraping, prove_whole
@@ -138,19 +138,29 @@ QUICK = tuple(replace(scale, rounds=1, nothing=1, one_line=1) for scale in FULL)
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="each run once; prints the tables, writes no file")
+    parser.add_argument("what", nargs="?", choices=["hosts", "dashboards"], help="only this one of the two")
     options = parser.parse_args(arguments)
+    found = 0
+    if options.what != "hosts":
+        found = dashboards.main(options.quick)
+    if options.what != "dashboards":
+        found = max(found, bench_hosts(options.quick))
+    return found
+
+
+def bench_hosts(quick: bool) -> int:
     variables = releases()
     setting = Setting.of(variables, datetime.date.today())
     results = Results()
     SCRATCH.mkdir(parents=True, exist_ok=True)
     try:
-        for scale in QUICK if options.quick else FULL:
+        for scale in QUICK if quick else FULL:
             measure(results, scale, variables)
     finally:
         shutil.rmtree(SCRATCH)
     bars = report.bars(results)
     text = report.write(results, setting, bars)
-    if options.quick:
+    if quick:
         say(text)
     else:
         REPORT.parent.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collections that the docker connection and Molecule need, without Galaxy.
+"""Collections that the docker connection and Molecule need, and those that ours is measured against, without Galaxy.
 
-The `ansible` package on PyPI carries them; only these folders are unpacked, below .dev/collections.
+The `ansible` package on PyPI carries them; only these folders are unpacked, below .dev/collections and .dev/peers.
 """
 
 import shutil
@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from .console import run, step
-from .paths import COLLECTIONS, DEV
+from .paths import COLLECTIONS, DEV, PEERS
 
 SOURCE = "ansible==12.3.0"
 WANTED = (
@@ -22,22 +22,34 @@ WANTED = (
 )
 
 
+# Only where something is measured.
+MEASURED = ("community/grafana", "grafana/grafana")
+
+
 def ensure() -> None:
-    stamp = COLLECTIONS / ".unpacked"
-    wanted = " ".join((SOURCE, *WANTED)) + "\n"
-    if stamp.exists() and stamp.read_text() == wanted:
+    unpack(WANTED, COLLECTIONS)
+
+
+def ensure_peers() -> None:
+    unpack(MEASURED, PEERS)
+
+
+def unpack(wanted: tuple[str, ...], target: Path) -> None:
+    stamp = target / ".unpacked"
+    text = " ".join((SOURCE, *wanted)) + "\n"
+    if stamp.exists() and stamp.read_text() == text:
         return
-    shutil.rmtree(COLLECTIONS, ignore_errors=True)
-    COLLECTIONS.mkdir(parents=True)
-    with step("collections") as current, tempfile.TemporaryDirectory(dir=DEV) as scratch:
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    with step(target.name) as current, tempfile.TemporaryDirectory(dir=DEV) as scratch:
         run(
             [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--dest", scratch, SOURCE],
             log="collections",
             remedy="check the network; pip's own settings apply",
         )
         (wheel,) = Path(scratch).glob("*.whl")
-        folders = tuple(f"ansible_collections/{name}/" for name in WANTED)
+        folders = tuple(f"ansible_collections/{name}/" for name in wanted)
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(COLLECTIONS, [name for name in archive.namelist() if name.startswith(folders)])
-        stamp.write_text(wanted)
+            archive.extractall(target, [name for name in archive.namelist() if name.startswith(folders)])
+        stamp.write_text(text)
         current.result = "unpacked"

@@ -9,6 +9,7 @@ DEV = ROOT / ".dev"
 LOG = DEV / "log"
 MIRROR = DEV / "mirror"
 COLLECTIONS = DEV / "collections"
+PEERS = DEV / "peers"
 # Files that Debian's programs want on the host beside the binary (see mirror.py), as they lie below /.
 HOST_FILES = DEV / "host-files"
 DOCKERD_PID = DEV / "dockerd.pid"

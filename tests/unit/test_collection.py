@@ -187,3 +187,18 @@ def test_component_is_documented_as_it_is_checked() -> None:
     documentation = yaml.safe_load(importlib.import_module(f"{plugins}.modules.component").DOCUMENTATION)
     spec = importlib.import_module(f"{plugins}.plugin_utils.component_spec").ARGUMENT_SPEC
     assert normal(documentation["options"], "suboptions") == normal(spec, "options")
+
+
+def test_grafana_dashboards_is_documented_as_it_is_checked() -> None:
+    plugins = "ansible_collections.opswatch.monitoring.plugins"
+    fragment = importlib.import_module(f"{plugins}.doc_fragments.grafana").ModuleDocFragment.DOCUMENTATION
+    documentation = yaml.safe_load(importlib.import_module(f"{plugins}.modules.grafana_dashboards").DOCUMENTATION)
+    spec = importlib.import_module(f"{plugins}.plugin_utils.grafana_spec").ARGUMENT_SPEC
+    documented = {**yaml.safe_load(fragment)["options"], **documentation["options"]}
+    assert normal(documented, "suboptions") == normal(spec, "options")
+
+
+def test_action_group_has_the_modules_for_grafana() -> None:
+    """All but the half that nobody calls."""
+    modules = {path.stem for path in (ROOT / "plugins/modules").glob("grafana_*.py")} - {"grafana_dashboards_apply"}
+    assert yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]["grafana"] == sorted(modules)

@@ -154,6 +154,7 @@ class Site:
         self.asked: Counter[str] = Counter()
         self.headers: list[t.Mapping[str, str]] = []
         self.login = ""
+        self.extra_headers: dict[str, str] = {}
         self.declare_more = 0  # bytes that Content-Length promises and that never come
         site = self
 
@@ -164,6 +165,8 @@ class Site:
                 status, body = site.answer(self.path, self.headers.get("Authorization", ""))
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body) + site.declare_more))
+                for header in site.extra_headers.items():
+                    self.send_header(*header)
                 self.end_headers()
                 self.wfile.write(body)
 
