@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
         payload["release"] = worker_release(args["release"], args["version"], args["mirror"], args["lock"])
         payload["files"] = [file.for_worker() for file in files]
         payload["unit"] = encoded(unit)
-        payload["flag_check"] = [*arguments, "--version"]
+        payload["flag_check"] = [*arguments, args["version_flag"]]
         payload["validate"] = args["validate"]
         payload["can_reload"] = "\nExecReload=" in unit
         payload["reload_metrics"] = args["reload_metrics"] or ""

@@ -144,10 +144,8 @@ def find_checksum(source: Source) -> tuple[str, str]:
     if source.checksums_path and not source.pushed:
         url = f"{source.base.rstrip('/')}/{source.checksums_path}"
         text = _text(url, False)
-        for line in text.splitlines():
-            match = _SUM.match(line.strip())
-            if match and os.path.basename(match.group(2)) == os.path.basename(source.path):
-                return match.group(1), shown(url)
+        if checksum := listed_sum(text, source.path):
+            return checksum, shown(url)
         seen = f"it begins with {text[:40]!r}"
         raise ComponentError(f"{shown(url)} has no checksum of {os.path.basename(source.path)}", seen, _NO_SUM)
     if source.unpublished and (source.pushed or source.base.startswith("https://")):
@@ -155,6 +153,14 @@ def find_checksum(source: Source) -> tuple[str, str]:
         return "", f"nothing, as upstream publishes no checksum: what {brought} is what holds from now on"
     seen = f"upstream publishes none, and {shown(source.base)} is no https address" if source.unpublished else ""
     raise ComponentError(f"no checksum is known for {source.path}", seen, _NO_SUM)
+
+
+def listed_sum(text: str, path: str) -> str:
+    """The SHA-256 of a release in its own checksum file, which may hold nothing but that; empty where it is not there."""
+    if re.fullmatch("[0-9a-f]{64}", text.strip()):
+        return text.strip()
+    matches = (_SUM.match(line.strip()) for line in text.splitlines())
+    return next((one[1] for one in matches if one and os.path.basename(one[2]) == os.path.basename(path)), "")
 
 
 _NO_SUM = "state it in releases.lock.yml beside the inventory (the path below the host: its SHA-256)"
@@ -275,7 +281,11 @@ def _unpack(archive: str, tree: str, source: Source) -> None:
     os.rename(top if os.path.isdir(top) else spread, tree)
     held = ", ".join(sorted(os.listdir(tree)))
     for name, theirs in source.names.items():
-        if os.path.isfile(os.path.join(tree, theirs)):
+        if not os.path.isfile(os.path.join(tree, theirs)):
+            continue
+        if os.path.dirname(theirs):  # other programs of the archive may look for it there
+            os.symlink(theirs, os.path.join(tree, name))
+        else:
             os.rename(os.path.join(tree, theirs), os.path.join(tree, name))
     missing = [name for name in source.programs if not os.path.isfile(os.path.join(tree, name))]
     if missing:

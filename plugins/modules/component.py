@@ -71,6 +71,8 @@ options:
       names:
         description:
           - What upstream calls a program, by its name here, where the two differ. C({version}) and C({arch}) are filled in.
+          - Where that differs between versions it is a map, from the version that begins it to the name.
+          - One in a folder of the archive (V(bin/grafana)) stays there, and gets a link.
           - An O(release.path) that ends like no archive is taken for the program itself.
         type: dict
         default: {}
@@ -146,6 +148,10 @@ options:
     type: str
     choices: [kingpin, go]
     default: kingpin
+  version_flag:
+    description: The flag with which the program says its version and ends. With it behind all others, they are checked.
+    type: str
+    default: --version
   unit:
     description: Settings by section, one map after the other over the hardened base. Null takes a setting out.
     type: list

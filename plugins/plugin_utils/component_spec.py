@@ -46,6 +46,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "arguments": {"type": "list", "elements": "str", "default": []},
     "flags": {"type": "dict", "default": {}},
     "flag_style": {"type": "str", "choices": ["kingpin", "go"], "default": "kingpin"},
+    "version_flag": {"type": "str", "default": "--version"},
     "unit": {"type": "list", "elements": "dict", "default": []},
     "validate": {"type": "list", "elements": "list", "default": []},
     "reload_metrics": {"type": "str"},

@@ -12,6 +12,10 @@ import typing as t
 
 import yaml
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.compat.version import LooseVersion
+
+from ..module_utils._plan import older
+from ..module_utils._release import listed_sum
 
 ARCHITECTURES = ("amd64", "arm64")
 LOCK_NAME = "releases.lock.yml"
@@ -38,11 +42,26 @@ def worker_release(
         "mirror_lock": f"{mirror.rstrip('/')}/{LOCK_NAME}" if mirror and not folder else "",
         "programs": release["programs"],
         "names": {
-            name["arch"]: {program: theirs.format(**name) for program, theirs in release["names"].items()}
+            name["arch"]: {
+                program: of_version(theirs, version).format(**name) for program, theirs in release["names"].items()
+            }
             for name in names
         },
         "unpublished": release["unpublished_checksum"] and bool(lock),
     }
+
+
+def of_version(stated: str | t.Mapping[str, str], version: str) -> str:
+    """What holds for a version: a text, or of a map from versions that of the last one that is not above it."""
+    if isinstance(stated, str):
+        return stated
+    reached = [border for border in stated if not older(version, border)]
+    if not reached:
+        raise AnsibleActionFail(
+            f"Nothing is known of version {version}: {min(stated, key=LooseVersion)} is the first one. "
+            "What to do: choose a later version."
+        )
+    return stated[max(reached, key=LooseVersion)]
 
 
 def mirror_folder(mirror: str | None) -> str | None:
@@ -118,8 +137,5 @@ def local_archive(folder: str, path: str, checksums: str) -> tuple[str, str]:
     listed = os.path.join(folder, checksums) if checksums else ""
     if listed and os.path.isfile(listed):
         with open(listed, encoding="utf-8") as handle:
-            for line in handle:
-                words = line.split()
-                if len(words) == 2 and words[1].lstrip("*") == os.path.basename(path):
-                    return archive, words[0]
+            return archive, listed_sum(handle.read(), path)
     return archive, ""

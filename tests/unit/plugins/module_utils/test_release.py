@@ -478,6 +478,18 @@ def test_program_under_another_name(path: str, content: bytes, site: t.Any, fold
     assert not Path(folder, theirs).exists()
 
 
+def test_program_in_a_folder_of_the_archive_stays_there(site: t.Any, folder: str) -> None:
+    """Others of the archive may look for it beside themselves."""
+    content = zipped({"app-1.2.3/bin/app": b"the program", "app-1.2.3/conf/defaults.ini": b"x"})
+    site.pages["/app.zip"] = content
+    wanted = source(site.url, path="app.zip", checksum=sha256(content), programs=("app",), names={"app": "bin/app"})
+    install(wanted, folder)
+    assert Path(folder, "app").readlink() == Path("bin/app")
+    assert Path(folder, "app").read_bytes() == b"the program"
+    assert stat.S_IMODE(Path(folder, "bin/app").stat().st_mode) == 0o555
+    assert is_installed(folder, ("app",))
+
+
 def test_program_is_missing_under_its_other_name(site: t.Any, folder: str) -> None:
     content = zipped({"app-linux-arm64": b"x"})
     site.pages["/app.zip"] = content

@@ -50,6 +50,21 @@ def test_from_upstream() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("version", "theirs"),
+    [("9.3.2", "bin/app-server"), ("9.4.0", "bin/app"), ("10.0.0", "bin/app"), ("13.0.1", "app-v13.0.1")],
+)
+def test_name_that_differs_between_versions(version: str, theirs: str) -> None:
+    names = {"app": {"9.3": "bin/app-server", "13": "app-v{version}", "9.4": "bin/app"}}
+    made = worker_release({**RELEASE, "names": names}, version, None, None)
+    assert made["names"] == {"amd64": {"app": theirs}, "arm64": {"app": theirs}}
+
+
+def test_version_before_all_that_is_known() -> None:
+    with pytest.raises(AnsibleActionFail, match=r"Nothing is known of version 9\.2\.1: 9\.3 is the first one"):
+        worker_release({**RELEASE, "names": {"app": {"9.3": "app"}}}, "9.2.1", None, None)
+
+
 @pytest.mark.parametrize("mirror", ["https://mirror.example.org/x", "https://mirror.example.org/x/"])
 def test_from_a_mirror(mirror: str) -> None:
     made = worker_release(RELEASE, "1.2.3", mirror, None)
@@ -137,6 +152,8 @@ def mirror(tmp_path: Path) -> Path:
         pytest.param(f"{B}  other.tar.gz\n{A}  app-1.2.3.linux-amd64.tar.gz\n", A, id="listed"),
         pytest.param(f"{A} *app-1.2.3.linux-amd64.tar.gz\n", A, id="binary mark"),
         pytest.param(f"{A}  app-1.2.3.linux-arm64.tar.gz\n", "", id="not listed"),
+        pytest.param(f"{A}\n", A, id="nothing but the sum"),
+        pytest.param("<html>no such file</html>\n", "", id="a web page"),
         pytest.param(None, "", id="no file"),
     ],
 )
