@@ -1,0 +1,326 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""Brings a tree of dashboards to a Grafana, and back from it."""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ._dashboards import (
+    Listed,
+    Plan,
+    Read,
+    Wanted,
+    clean,
+    derived_uid,
+    difference,
+    is_current,
+    message_for,
+    owned,
+    plan,
+)
+from ._errors import ComponentError
+from ._grafana_folders import Folder, child_of, create_folder, delete_folder, rename_folder
+from ._http import ApiError
+
+if t.TYPE_CHECKING:
+    from ._grafana_api import Grafana
+
+READERS = 8
+WRITERS = 4
+PAGE = 5000
+# What Grafana answers to the classic address of a dashboard that it keeps in its newer schema.
+OTHER_SCHEMA = 406
+# And to the deletion of a folder that holds what this module does not know, such as alert rules or library panels.
+IN_USE = (400, 403)
+
+
+@dataclass
+class Server:
+    """What one listing of the server says."""
+
+    folders: dict[str, Folder] = field(default_factory=dict)
+    dashboards: list[Listed] = field(default_factory=list)
+
+
+def look(grafana: Grafana) -> Server:
+    """All folders and dashboards. The first request with a login, so it is made alone."""
+    server = Server()
+    page = 1
+    while True:
+        found = grafana.get("/api/search", {"limit": PAGE, "page": page})
+        for one in found:
+            parent = one.get("folderUid") or ""
+            if one["type"] == "dash-folder":
+                server.folders[one["uid"]] = Folder(one["uid"], one["title"], parent)
+            else:
+                server.dashboards.append(Listed(one["uid"], one["title"], parent, tuple(one.get("tags") or ())))
+        if len(found) < PAGE:
+            return server
+        page += 1
+
+
+def read_one(grafana: Grafana, uid: str) -> Read:
+    try:
+        return _read(grafana.get(f"/api/dashboards/uid/{uid}"))
+    except ApiError as error:
+        if error.status == OTHER_SCHEMA:
+            return Read(None, "", 0)
+        raise
+
+
+def _read(answer: t.Mapping[str, t.Any]) -> Read:
+    meta = answer["meta"]
+    file = (meta.get("provisionedExternalId") or "a file") if meta.get("provisioned") else ""
+    return Read(answer["dashboard"], meta.get("folderUid") or "", int(meta.get("version") or 0), file)
+
+
+def _message(grafana: Grafana, uid: str, version: int) -> str:
+    """What was said when the version in force was saved."""
+    found = grafana.get(f"/api/dashboards/uid/{uid}/versions", {"limit": 1})
+    latest = (found.get("versions") if isinstance(found, dict) else found) or []
+    return str(latest[0].get("message") or "") if latest and latest[0]["version"] == version else ""
+
+
+def read_all(grafana: Grafana, uids: t.Iterable[str]) -> dict[str, Read]:
+    uids = list(uids)
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(uids, pool.map(lambda uid: read_one(grafana, uid), uids)))
+
+
+def read_wanted(grafana: Grafana, wanted: t.Sequence[Wanted], listed: t.Sequence[Listed]) -> dict[str, Read]:
+    """Those of the tree that are there; with the message of their version where their content is another."""
+    present = {one.uid for one in listed}
+
+    def read(one: Wanted) -> Read:
+        found = read_one(grafana, one.uid)
+        if found.model is None or found.provisioned or is_current(one, found):
+            return found
+        message = _message(grafana, one.uid, found.version)
+        return Read(found.model, found.folder, found.version, found.provisioned, message)
+
+    to_read = [one for one in wanted if one.uid in present]
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip((one.uid for one in to_read), pool.map(read, to_read)))
+
+
+@dataclass
+class Outcome:
+    """What was done, or would be."""
+
+    actions: list[str] = field(default_factory=list)
+    diff: list[dict[str, str]] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+    def note(self, action: str, name: str, before: str, after: str) -> None:
+        self.actions.append(action)
+        self.diff.append({"before_header": name, "after_header": name, "before": before, "after": after})
+
+    def note_folder(self, verb: str, name: str, before: str, after: str) -> None:
+        texts = [f"title: {title}\n" if title else "" for title in (before, after)]
+        self.note(f"{verb} folder {name}", f"folder {name}", texts[0], texts[1])
+
+
+class Sync:
+    """One run. C(check): find out everything, write nothing."""
+
+    def __init__(self, grafana: Grafana, root: str, owner: str, prune: bool, check: bool) -> None:
+        self.grafana = grafana
+        self.root = root
+        self.owner = owner
+        self.prune = prune
+        self.check = check
+        self.outcome = Outcome()
+
+    def run(self, folders: t.Sequence[t.Mapping[str, str]], dashboards: t.Sequence[t.Mapping[str, t.Any]]) -> Outcome:
+        """C(folders), C(dashboards): as C(plugin_utils/dashboard_tree.py) describes them."""
+        server = look(self.grafana)
+        if self.root and self.root not in server.folders:
+            raise missing_folder(self.root)
+        places, new = self._places(folders, server)
+        wanted = [
+            Wanted(str(one["file"]), places[one["folder"]], owned(clean(one["model"]), self.owner))
+            for one in dashboards
+        ]
+        read = read_wanted(self.grafana, wanted, server.dashboards)
+        todo = plan(wanted, server.dashboards, read, self.owner, self.prune, server.folders)
+        self.outcome.unchanged = len(todo.unchanged)
+        self._write_folders(new, server)
+        self._write(todo, read, server)
+        if self.prune:
+            self._prune_folders(set(places.values()), server, todo)
+        return self.outcome
+
+    def _places(
+        self, folders: t.Sequence[t.Mapping[str, str]], server: Server
+    ) -> tuple[dict[str, str], list[tuple[Folder, str]]]:
+        """UID by path in the tree, and the folders that are to be made. One of that title is taken as it is."""
+        places = {"": self.root}
+        new: list[tuple[Folder, str]] = []
+        for one in folders:  # sorted by path: a parent comes before its children
+            parent = places[one["parent"]]
+            if parent and not self.grafana.has_nested_folders:
+                raise ComponentError(
+                    f"the folder {one['path']} would be inside another one",
+                    f"Grafana {'.'.join(map(str, self.grafana.version))}",
+                    "Grafana nests folders from version 11 on: use one level of folders, and no folder around them",
+                )
+            found = server.folders.get(one["uid"]) or child_of(server.folders.values(), parent, one["title"])
+            places[one["path"]] = found.uid if found else one["uid"]
+            wish = Folder(places[one["path"]], one["title"], parent)
+            if found is None:
+                new.append((wish, ""))
+            elif found.title != wish.title:
+                new.append((wish, found.title))
+        return places, new
+
+    def _write_folders(self, new: t.Sequence[tuple[Folder, str]], server: Server) -> None:
+        for folder, earlier in new:
+            before = f"title: {earlier}\n" if earlier else ""
+            verb = "renamed" if earlier else "created"
+            self.outcome.note(
+                f"{verb} folder {folder.title}", f"folder {folder.title}", before, f"title: {folder.title}\n"
+            )
+            if not self.check:
+                (rename_folder if earlier else create_folder)(self.grafana, folder)
+            server.folders[folder.uid] = folder
+
+    def _write(self, todo: Plan, read: t.Mapping[str, Read], server: Server) -> None:
+        for one in todo.first:
+            self._delete(one, server)
+        for wave in todo.waves:
+            if not self.check:
+                with ThreadPoolExecutor(WRITERS) as pool:
+                    # list: the first error is raised here, once those on their way are through.
+                    list(pool.map(lambda one: self._save(one, read.get(one.uid)), wave))
+            for one in wave:
+                self._note_written(one, read.get(one.uid), server)
+        for one in todo.last:
+            self._delete(one, server)
+
+    def _note_written(self, one: Wanted, earlier: Read | None, server: Server) -> None:
+        name = f"{one.file} ({one.title})"
+        if earlier is None:
+            self.outcome.created.append(one.uid)
+            where = f"in {server.folders[one.folder].title}" if one.folder else "in the root"
+            self.outcome.note(f"created {name} {where}", name, *difference(None, one.model))
+            return
+        self.outcome.updated.append(one.uid)
+        before, after = difference(earlier.model or {}, one.model)
+        if earlier.model is None:
+            before, after = "schema: one of Grafana's newer API\n", "schema: classic\n"
+        elif earlier.folder != one.folder:
+            before, after = f"folder: {earlier.folder}\n{before}", f"folder: {one.folder}\n{after}"
+        self.outcome.note(f"updated {name}", name, before, after)
+
+    def _save(self, one: Wanted, earlier: Read | None) -> None:
+        body: dict[str, t.Any] = {
+            "dashboard": dict(one.model),
+            "folderUid": one.folder,
+            "message": message_for(one),
+            "overwrite": False,
+        }
+        if earlier is not None and earlier.model is None:
+            body["overwrite"] = True  # its version could not be read
+        elif earlier is not None:
+            # What somebody saved since it was read is not overwritten: the server refuses with 412.
+            body["dashboard"]["version"] = earlier.version
+        try:
+            self.grafana.post("/api/dashboards/db", body)
+        except ApiError as error:
+            if error.status == 412 and self._was_saved(one):
+                return
+            raise ComponentError(f"{one.file} ({one.uid}): {error.what}", error.seen, error.remedy) from error
+
+    def _was_saved(self, one: Wanted) -> bool:
+        """A write whose answer was lost is refused when it is asked again, or another run was first with it."""
+        found = self.grafana.find(f"/api/dashboards/uid/{one.uid}")
+        return found is not None and is_current(one, _read(found))
+
+    def _delete(self, one: Listed, server: Server) -> None:
+        where = server.folders[one.folder].title if one.folder in server.folders else "the root"
+        before = f"title: {one.title}\nuid: {one.uid}\n"
+        self.outcome.deleted.append(one.uid)
+        self.outcome.note(f"deleted {one.title} from {where}", f"{one.title} ({one.uid})", before, "")
+        if not self.check:
+            try:
+                self.grafana.delete(f"/api/dashboards/uid/{one.uid}")
+            except ApiError as error:
+                if error.status != 404:  # somebody was faster
+                    raise
+
+    def _prune_folders(self, kept: t.Container[str], server: Server, todo: Plan) -> None:
+        """Folders that an earlier run made for its tree, as their UID tells, and that hold nothing any more."""
+        gone = {one.uid for one in todo.deletions}
+        held = [one.folder for one in server.dashboards if one.uid not in gone] + [one.folder for one in todo.writes]
+        ways = {uid: _way(uid, self.root, server.folders) for uid in server.folders}
+        # The deepest first: then one that held but empty folders is empty too.
+        for uid in sorted(ways, key=lambda uid: -len(ways[uid] or [])):
+            way, folder = ways[uid], server.folders[uid]
+            is_ours = bool(way) and uid == derived_uid("/".join(way or []))
+            if not is_ours or uid in kept or uid in held or uid in {one.parent for one in server.folders.values()}:
+                continue
+            del server.folders[uid]
+            if not self.check:
+                try:
+                    delete_folder(self.grafana, uid)
+                except ApiError as error:
+                    if error.status not in IN_USE:
+                        raise
+                    self.outcome.actions.append(f"left the folder {folder.title}: {error.seen}")
+                    continue
+            self.outcome.note_folder("deleted", folder.title, folder.title, "")
+
+
+def missing_folder(uid: str) -> ComponentError:
+    return ComponentError(
+        f"there is no folder with the UID {uid} on the server",
+        "",
+        "make it with opswatch.monitoring.grafana_folder, or leave `folder` out",
+    )
+
+
+# --- the other way ---
+
+
+def export(grafana: Grafana, root: str, owner: str) -> tuple[list[dict[str, t.Any]], list[str]]:
+    """Models with the titles of the folders above them; and the UIDs of those that have no classic JSON."""
+    server = look(grafana)
+    if root and root not in server.folders:
+        raise missing_folder(root)
+    ways = {one.uid: _way(one.folder, root, server.folders) for one in server.dashboards}
+    chosen = [one for one in server.dashboards if ways[one.uid] is not None and (not owner or owner in one.owners())]
+    read = read_all(grafana, [one.uid for one in chosen])
+    found, skipped = [], []
+    for one in chosen:
+        model = read[one.uid].model
+        if model is None:
+            skipped.append(one.uid)
+        else:
+            found.append({"model": without_mark(model, owner), "folders": ways[one.uid]})
+    return found, skipped
+
+
+def _way(folder: str, root: str, folders: t.Mapping[str, Folder]) -> list[str] | None:
+    """Titles from the root of the tree down to the folder; None if it is not below the root."""
+    titles: list[str] = []
+    while folder != root:
+        if folder not in folders:
+            return None
+        titles.insert(0, folders[folder].title)
+        folder = folders[folder].parent
+    return titles
+
+
+def without_mark(model: t.Mapping[str, t.Any], owner: str) -> dict[str, t.Any]:
+    marked = owned({**model, "tags": []}, owner)["tags"] if owner else []
+    model = clean(model)
+    if marked:
+        model["tags"] = [tag for tag in model.get("tags") or [] if tag not in marked]
+    return model
