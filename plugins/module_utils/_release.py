@@ -156,7 +156,7 @@ def find_checksum(source: Source) -> tuple[str, str]:
 
 
 def listed_sum(text: str, path: str) -> str:
-    """The SHA-256 of a release in its own checksum file, which may hold nothing but that; empty where it is not there."""
+    """The SHA-256 of a release in its own checksum file, which may hold nothing else; empty where it is not there."""
     if re.fullmatch("[0-9a-f]{64}", text.strip()):
         return text.strip()
     matches = (_SUM.match(line.strip()) for line in text.splitlines())

@@ -23,6 +23,7 @@ _WORDS = (
 _NAME = rf"""["']?[\w.-]*(?:{_WORDS})["']?"""
 # The rest of such a line, whatever it is: it may hold spaces, quotes or braces.
 _SECRET = re.compile(rf"(?i)(?P<key>{_NAME}[ \t]*[:=][ \t]*)(?P<value>\S.*)$")
+_SECRET_NAME = re.compile(rf"(?i)[\w.-]*(?:{_WORDS})")
 _SECRET_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://[^\s/:@]+:)[^\s/@]+@")
 
 
@@ -55,6 +56,11 @@ def merged(text: str, over: t.Mapping[str, t.Any], path: str) -> str:
 
 def encoded(text: str | bytes) -> str:
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a setting is a secret: by its name, or as an address with a password in it."""
+    return bool(_SECRET_NAME.fullmatch(name) or _SECRET_URL.search(value))
 
 
 def masked(text: str) -> str:
