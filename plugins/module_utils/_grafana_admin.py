@@ -87,9 +87,11 @@ class Administrator:
                 self.does(f"reset the password of {self.user}", "")
                 return False
             self._reset()
-        if _read(self.host.password_file) != self.password:
-            if not self.does("note the password that was proved", "noted the password that was proved"):
-                return True
+            self._keep(self.host.password_file, self.password)
+        # What the next reset logs in with.
+        elif _read(self.host.password_file) != self.password and self.does(
+            "note the password that was proved", "noted the password that was proved"
+        ):
             self._keep(self.host.password_file, self.password)
         return True
 
@@ -174,13 +176,15 @@ class Administrator:
 
     # --- the token ---
 
-    def ensure_token(self, name: str) -> None:
-        """A token that works, of the service account for automation. Made anew only where there is none."""
+    def ensure_token(self, name: str) -> bool:
+        """A token that works, of the service account for automation. Made anew only where there is none; False where it
+        would only be made."""
         token = _read(self.host.token_file)
         if token and _is_let_in(self._connect(token=token)):
-            return
-        if self.does("make a token for automation", f"made a token for automation, {self.host.token_file}"):
+            return True
+        if made := self.does("make a token for automation", f"made a token for automation, {self.host.token_file}"):
             self._keep(self.host.token_file, self._new_token(name))
+        return made
 
     def _new_token(self, name: str) -> str:
         grafana = self.login()

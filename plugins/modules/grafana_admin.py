@@ -84,6 +84,10 @@ token_file:
   type: str
   returned: success
   sample: /var/lib/opswatch/grafana/admin/token
+ready:
+  description: Whether Grafana can be asked with the token. In check mode it may not be there yet.
+  type: bool
+  returned: success
 """
 
 import os
@@ -112,19 +116,20 @@ def main() -> None:
     params = module.params
     host = Host(Layout("grafana"), params["database"])
     if module.check_mode and not os.path.exists(host.layout.current):
-        module.exit_json(changed=True, actions=NOTHING_THERE, token_file=host.token_file)
+        module.exit_json(changed=True, actions=NOTHING_THERE, token_file=host.token_file, ready=False)
     _http.require_requests(module)
     api = {key: params[key] for key in ("url", "ca_path", "timeout")}
     administrator = Administrator(host, api, params["user"], params["password"], module.check_mode)
+    ready = False
     try:
         if administrator.ensure_login():
-            administrator.ensure_token(params["token_name"])
+            ready = administrator.ensure_token(params["token_name"])
             if params["datasources"] is not None:
                 administrator.prune_datasources(params["datasources"])
     except (ComponentError, OSError) as error:
         module.fail_json(msg=str(error), actions=administrator.actions)
     actions = administrator.actions
-    result = {"changed": bool(actions), "actions": actions, "token_file": host.token_file}
+    result = {"changed": bool(actions), "actions": actions, "token_file": host.token_file, "ready": ready}
     if module._diff and actions:
         result["diff"] = {"before": "", "after": "".join(f"{action}\n" for action in actions)}
     module.exit_json(**result)

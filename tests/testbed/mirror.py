@@ -3,30 +3,36 @@
 """A mirror in upstream's layout, made of Debian's packages, for where upstream is out of reach.
 
 The programs are the real ones. Three Debian suites give three generations of each, so an upgrade in a test is a real
-upgrade. What Debian does not have is left out and named.
+upgrade. Of what Debian does not have, some is here as a stand-in (tests/standins), which says so; the rest is left out
+and named.
 """
 
 import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import zipapp
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from . import debian
 from .console import Failure, relative, run, step
-from .paths import DEV, HOST_FILES, MIRROR
+from .paths import DEV, HOST_FILES, MIRROR, ROOT
 
 SUITES = ("bookworm", "trixie", "forky")
 NEWEST = SUITES[-1]
 LICENSE = Path("/usr/share/common-licenses/Apache-2.0")
+SOURCES = ROOT / "tests/standins"
 # Components that no Debian suite has.
-UNAVAILABLE = ("grafana", "loki", "promtail", "alloy", "cadvisor")
+UNAVAILABLE = ("loki", "promtail", "alloy", "cadvisor")
+# And those of which a small program of ours answers what is asked of them.
+STANDINS = {"grafana": "9.3.2"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class Contents:
     definition: str
     releases: dict[str, list[str]] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    standins: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
 
@@ -146,7 +153,8 @@ class Apt:
 
 
 def _definition() -> str:
-    data = json.dumps([SUITES, UNAVAILABLE, [asdict(program) for program in PROGRAMS]], sort_keys=True)
+    sources = {str(path.relative_to(SOURCES)): path.read_text() for path in sorted(SOURCES.rglob("*.py"))}
+    data = json.dumps([SUITES, UNAVAILABLE, [asdict(program) for program in PROGRAMS], sources], sort_keys=True)
     return hashlib.sha256(data.encode()).hexdigest()
 
 
@@ -172,7 +180,7 @@ def _archive(path: Path, folder: str, files: dict[str, Path]) -> None:
         for name, source in sorted(files.items()):
             data = source.read_bytes()
             member = tarfile.TarInfo(f"{folder}/{name}")
-            member.size, member.mode = len(data), 0o644 if name == "LICENSE" else 0o755
+            member.size, member.mode = len(data), 0o755 if os.access(source, os.X_OK) else 0o644
             tar.addfile(member, io.BytesIO(data))
     partial.rename(path)
 
@@ -215,6 +223,34 @@ def _checksums(release: Path) -> None:
     (release / "sha256sums.txt").write_text("".join(lines))
 
 
+def pack_grafana(mirror: Path) -> list[str]:
+    """The stand-in for Grafana in the layout of the real archive, whose checksum file holds nothing but the sum."""
+    version = STANDINS["grafana"]
+    folder = mirror / "oss/release"
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        program = scratch / "grafana"
+        sources = SOURCES / "grafana"
+        zipapp.create_archive(sources, program, "/usr/bin/env python3", filter=lambda path: path.suffix == ".py")
+        program.chmod(0o755)
+        texts = {
+            "VERSION": f"{version}\n",
+            "STAND-IN": "This is no Grafana. It answers what the tests of opswatch.monitoring ask.\n",
+            "conf/defaults.ini": "; What is not set is as the stand-in has it.\n",
+            "public/robots.txt": "User-agent: *\nDisallow: /\n",
+        }
+        files = {"bin/grafana-server": program, "bin/grafana-cli": program}
+        for path, text in texts.items():
+            files[path] = scratch / path
+            files[path].parent.mkdir(exist_ok=True)
+            files[path].write_text(text)
+        archive = folder / f"grafana-{version}.linux-amd64.tar.gz"
+        _archive(archive, f"grafana-{version}", files)
+    checksum = folder / f"{archive.name}.sha256"
+    checksum.write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}\n")
+    return [str(path.relative_to(mirror)) for path in (archive, checksum)]
+
+
 def _build(contents: Contents) -> None:
     apt = Apt(DEV / "apt")
     apt.update()
@@ -236,6 +272,9 @@ def _build(contents: Contents) -> None:
             _checksums(release)
             contents.files.append(str((release / "sha256sums.txt").relative_to(MIRROR)))
             contents.releases[program.name].append(version)
+    contents.files += pack_grafana(MIRROR)
+    contents.standins = dict(STANDINS)
+    contents.releases |= {name: [version] for name, version in STANDINS.items()}
     # Package lists are large and of no further use.
     shutil.rmtree(apt.root)
 
@@ -258,5 +297,8 @@ def ensure() -> Contents:
 
 
 def describe(contents: Contents) -> str:
-    have = ", ".join(f"{name} {' '.join(versions)}" for name, versions in contents.releases.items())
+    real = {name: versions for name, versions in contents.releases.items() if name not in contents.standins}
+    have = ", ".join(f"{name} {' '.join(versions)}" for name, versions in real.items())
+    standins = ", ".join(f"{name} {version}" for name, version in contents.standins.items())
+    have += f"\nstand-ins, which are not the real programs: {standins}"
     return f"mirror: {have}\nleft out, as Debian does not have them: {', '.join(contents.missing)}"
