@@ -34,6 +34,7 @@ class Grafana:
     folder: Path
     home: Path | None = None
     settings: dict[str, dict[str, str]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     @property
@@ -65,7 +66,7 @@ class Grafana:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=home,
-                env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+                env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **self.environment},
             )
         self._wait()
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import typing as t
@@ -69,9 +70,35 @@ def provision(database: Database, folder: str) -> None:
 def _files(folder: str, kind: str) -> t.Iterator[t.Mapping[str, t.Any]]:
     for path in sorted(Path(folder, kind).glob("*.y*ml")):
         try:
-            yield json.loads(path.read_text(encoding="utf-8") or "{}")
+            data = json.loads(path.read_text(encoding="utf-8") or "{}")
         except ValueError as error:
             raise ValueError(f"{path}: the stand-in reads only the JSON that YAML has: {error}") from error
+        yield expanded(data)
+
+
+def expanded(value: t.Any) -> t.Any:
+    """As Grafana does it: first files, then variables of the environment, in what was read from a file too."""
+    if isinstance(value, dict):
+        return {key: expanded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [expanded(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    return "$".join(
+        re.sub(r"\$\{(\w+)\}|\$(\w+)", _variable, re.sub(r"\$__file\{(.*?)\}", _content, part))
+        for part in value.split("$$")
+    )
+
+
+def _content(found: re.Match[str]) -> str:
+    try:
+        return Path(found[1]).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"{found[0]}: {error}") from error
+
+
+def _variable(found: re.Match[str]) -> str:
+    return os.environ.get(found[1] or found[2], "")
 
 
 def provision_sources(database: Database, folder: str) -> None:

@@ -265,3 +265,22 @@ def test_unknown_flag_ends_it() -> None:
     done = subprocess.run([sys.executable, str(STANDIN), "-nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "-nonsense" in done.stderr
+
+
+def test_provisioning_replaces_files_then_variables(tmp_path: Path) -> None:
+    """As the real one: a dollar sign in a secret would be a variable, so it is written as one that holds it."""
+    (tmp_path / "secret").write_text("pa${DOLLAR}word $gone\n")
+    source = {
+        "name": "P$$1",
+        "uid": "p",
+        "type": "prometheus",
+        "secureJsonData": {"x": f"$__file{{{tmp_path}/secret}}"},
+    }
+    folder = tmp_path / "grafana/provisioning/datasources"
+    folder.mkdir(parents=True)
+    (folder / "x.yml").write_text(json.dumps({"datasources": [source]}))
+    with Grafana(tmp_path / "grafana", environment={"DOLLAR": "$"}) as grafana:
+        assert [one["name"] for one in grafana.ask("GET", "/api/datasources").json()] == ["P$1"]
+        with sqlite3.connect(grafana.folder / "data/grafana.db") as database:
+            (held,) = database.execute("SELECT secure FROM data_source").fetchone()
+    assert json.loads(held) == {"x": "pa$word "}
