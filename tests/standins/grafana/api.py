@@ -44,7 +44,9 @@ class Api:
         if request.token:
             user = self.database.log_in_by_token(request.token)
             if user is None:
-                raise Refusal(401, "Invalid API key", traceID="")
+                # The real one looks into its database only if a token has the right form.
+                known_form = re.fullmatch(r"glsa_[\w-]{32}_[0-9a-f]{8}", request.token)
+                raise Refusal(500 if known_form else 401, "invalid API key", traceID="")
         elif request.user:
             user = self.database.log_in(request.user, request.password)
             if user is None:

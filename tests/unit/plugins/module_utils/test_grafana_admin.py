@@ -195,7 +195,8 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
 # --- the token ---
 
 
-def test_token_is_made_once_and_anew_when_it_does_not_work(site: Site) -> None:
+@pytest.mark.parametrize("lost", ["nonsense", f"glsa_{'x' * 32}_12345678"], ids=["no token", "one that is gone"])
+def test_token_is_made_once_and_anew_when_it_does_not_work(site: Site, lost: str) -> None:
     first, second, third = (site.administrator() for _ in range(3))
     assert first.ensure_token("one")
     assert first.actions == [f"made a token for automation, {site.host.token_file}"]
@@ -205,12 +206,12 @@ def test_token_is_made_once_and_anew_when_it_does_not_work(site: Site) -> None:
     assert second.actions == []
     assert Path(site.host.token_file).read_text() == token
 
-    Path(site.host.token_file).write_text("glsa_lost")
+    Path(site.host.token_file).write_text(lost)
     assert third.ensure_token("one")
     account = site.grafana.ask("GET", "/api/serviceaccounts/search?query=opswatch").json()["serviceAccounts"]
     assert [(one["name"], one["role"], one["tokens"]) for one in account] == [("opswatch", "Admin", 1)]
     earlier = requests.get(f"{site.grafana.url}/api/org", headers={"Authorization": f"Bearer {token}"}, timeout=5)
-    assert earlier.status_code == 401
+    assert (earlier.status_code, earlier.json()["message"]) == (500, "invalid API key")
 
 
 def test_hosts_of_one_database_have_a_token_each(site: Site) -> None:
