@@ -16,10 +16,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 
+from . import role_facts
 from .addresses import split_address
 from .databases import checked_databases
 from .preflight_report import Problem, from_error, refused
 from .probes import checked_target, listed_probes
+from .release import of_version
 from .scrape import address_of, checked_service, component_targets, service_jobs
 
 Values = t.Mapping[str, t.Any]
@@ -64,9 +66,14 @@ def is_version(version: str) -> bool:
 
 
 def version_problems(component: str, version: str) -> list[Problem]:
-    if is_version(version):
-        return []
     name = f"{component}_version"
+    if is_version(version):
+        try:
+            for theirs in role_facts.release(component)["names"].values():
+                of_version(theirs, version)
+        except AnsibleError as error:
+            return [from_error(f"{name}: {error}")]
+        return []
     remedy = f"set {name} to a version that was released, such as 1.2.3; there is no latest here, on purpose"
     if is_version(version.lstrip("vV")):
         remedy = f"set {name} to {version.lstrip('vV')}: a v is not part of it"

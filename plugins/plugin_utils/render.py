@@ -30,6 +30,7 @@ _PRIVATE_KEY = re.compile(
 # Whose url may well hold a token. Alertmanager's configuration, as we write it.
 _WEBHOOKS = re.compile(r"(?P<lead>[ ]*(?:-[ ]+)?)webhook_configs:")
 _URL = re.compile(r"""(?P<key>(?<![\w-])["']?url["']?[ \t]*:[ \t]*)(?P<value>\S.*)$""")
+_SECRET_NAME = re.compile(rf"(?i)[\w.-]*(?:{_WORDS})")
 _SECRET_URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://[^\s/:@]+:)[^\s/@]+@")
 
 
@@ -62,6 +63,11 @@ def merged(text: str, over: t.Mapping[str, t.Any], path: str) -> str:
 
 def encoded(text: str | bytes) -> str:
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a setting is a secret: by its name, or as an address with a password in it."""
+    return bool(_SECRET_NAME.fullmatch(name) or _SECRET_URL.search(value))
 
 
 def masked(text: str) -> str:

@@ -10,6 +10,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from .addresses import is_ip, is_loopback, split_address
 from .databases import with_databases
@@ -18,7 +19,15 @@ from .role_facts import default
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
 # Components that expose metrics themselves, and those of them that the servers' password opens, not the exporters'.
-COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "cadvisor", "postgres_exporter", "blackbox_exporter")
+COMPONENTS = (
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "node_exporter",
+    "cadvisor",
+    "postgres_exporter",
+    "blackbox_exporter",
+)
 SERVERS = ("prometheus", "alertmanager")
 # Those that cannot ask for a password, nor serve TLS.
 OPEN = ("cadvisor",)
@@ -72,17 +81,16 @@ def component_targets(
         settings = hostvars[host]
         if settings.get(f"{component}_state", "present") == "absent":
             continue
-        listen = settings.get(f"{component}_listen_address", default(component, "listen_address"))
-        _host, port = split_address(str(listen))
+        stated = settings.get(f"{component}_listen_address")
+        _host, port = split_address(str(stated or default(component, "listen_address")))
         address = address_of(host, settings)
         labels = {"instance": host}
         if component in OPEN:
-            stated = settings.get(f"{component}_listen_address")
             listens = split_address(str(stated))[0] if stated else open_address(host, servers, address)
             address = listens if list(servers) == [host] and is_loopback(listens) else address
         elif settings.get("monitoring_tls") in ("own", "selfsigned"):
             labels["__scheme__"] = "https"
-        if prefix := route_prefix(settings.get(f"{component}_external_url"), settings.get(f"{component}_flags")):
+        if prefix := path_prefix(component, settings):
             labels["__metrics_path__"] = f"{prefix}/metrics"
         targets.append({"targets": [join(address, port)], "labels": labels})
     return with_databases(targets, hostvars) if component == "postgres_exporter" else targets
@@ -109,6 +117,15 @@ def members(
             _host, port = split_address(str(settings.get(f"{component}_{option}", default(component, option))))
             found.append(join(address_of(host, settings), port))
     return found
+
+
+def path_prefix(component: str, settings: t.Mapping[str, t.Any]) -> str:
+    """What the paths of a host's component begin with."""
+    if component == "grafana":
+        # Where its own is not set, a proxy in front takes the path away.
+        keeps = boolean(settings.get("grafana_serve_from_sub_path", default("grafana", "serve_from_sub_path")))
+        return route_prefix(settings.get("grafana_root_url") if keeps else "", None)
+    return route_prefix(settings.get(f"{component}_external_url"), settings.get(f"{component}_flags"))
 
 
 def route_prefix(external_url: str | None, flags: t.Mapping[str, t.Any] | None) -> str:

@@ -24,6 +24,7 @@ INVENTORY = ROOT / "inventories/demo"
 EXAMPLES = (ROOT / "examples/dating_app/deploy.yml", ROOT / "examples/notifications/deploy.yml")
 USER = "monitoring"
 PASSWORD = INVENTORY / "secrets/monitoring_auth_password.txt"
+GRAFANA_PASSWORD = INVENTORY / "secrets/grafana_admin_password.txt"
 HOSTS = {"mon1": "opswatch/host:trixie", "app1": "opswatch/app:bookworm"}
 UPSTREAM = "https://github.com"
 # The stack's own scrape jobs, most of them called like a component; every other job is one of the services.
@@ -171,11 +172,13 @@ def summary(targets: Sequence[Target], addresses: Mapping[str, str]) -> list[str
         "Open",
         f"  Prometheus     {url}",
         f"  Alertmanager   http://{addresses['mon1']}:9093",
+        f"  Grafana        http://{addresses['mon1']}:3000, user admin, password in {relative(GRAFANA_PASSWORD)}",
         f"  user           {USER}",
         f"  password       in {relative(PASSWORD)}",
         f"  notifications  http://{addresses['app1']}:8025 (no password), where mail and Slack messages arrive",
         f"  ask it         curl -u {USER}:$(cat {relative(PASSWORD)}) '{url}/api/v1/query?query=up'",
-        "                 (Debian's builds, which are used where upstream does not answer, have no web pages)",
+        "                 (what is used where upstream does not answer has no web pages: Debian's builds, and a",
+        "                 stand-in for Grafana)",
         f"  from afar      ssh -L 9090:{addresses['mon1']}:9090 THIS-MACHINE, then http://localhost:9090",
         "Look around",
         *(f"  docker exec -it {hosts.container_name(name)} bash   # {where}" for name, where in addresses.items()),

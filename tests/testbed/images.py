@@ -27,6 +27,7 @@ BASE = (
     "openssh-server",
     "procps",
     "python3",
+    "python3-requests",
     "sudo",
     "systemd",
     "systemd-sysv",
@@ -38,7 +39,6 @@ APP = (
     "python3-aiosmtpd",
     "python3-asyncpg",
     "python3-prometheus-client",
-    "python3-requests",
 )
 
 # Of no use in a container, or a source of noise while something is measured.

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small programs in place of those that Debian does not have, packed into the mirror as upstream packs the real ones.
 
-Each lies in tests/standins, says in its --version what it is, and answers as the real one was recorded to.
+Each lies in tests/standins, says in its version what it is, and answers as the real one was recorded to.
 """
 
+import gzip
 import hashlib
-from collections.abc import Callable
+import io
+import tarfile
+import zipapp
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +23,11 @@ LOCK = "releases.lock.yml"
 
 
 class Packed(NamedTuple):
-    """A release as it is in the mirror: its version, and its path below it."""
+    """A release as it is in the mirror: its version, its path below it, and whether a checksum file lies beside it."""
 
     version: str
     path: str
+    published: bool
 
 
 def pack_cadvisor(mirror: Path) -> Packed:
@@ -30,17 +35,39 @@ def pack_cadvisor(mirror: Path) -> Packed:
     version = _stated("cadvisor", "defaults")["cadvisor_version"]
     path = _stated("cadvisor", "vars")["__cadvisor_release"]["path"].format(version=version, arch="amd64")
     _write(mirror / path, (SOURCES / "cadvisor.py").read_bytes())
-    return Packed(version, path)
+    return Packed(version, path, published=False)
 
 
-STAND_INS: dict[str, Callable[[Path], Packed]] = {"cadvisor": pack_cadvisor}
+def pack_grafana(mirror: Path) -> Packed:
+    """Of the version whose answers were recorded. Its checksum file holds nothing but the sum."""
+    version = "9.3.2"
+    path = f"oss/release/grafana-{version}.linux-amd64.tar.gz"
+    program = _program("grafana")
+    archive = _tar_gz(
+        f"grafana-{version}",
+        {
+            "VERSION": f"{version}\n".encode(),
+            "STAND-IN": b"This is no Grafana. It answers what the tests of opswatch.monitoring ask.\n",
+            "conf/defaults.ini": b"; What is not set is as the stand-in has it.\n",
+            "public/robots.txt": b"User-agent: *\nDisallow: /\n",
+            "bin/grafana-server": program,
+            "bin/grafana-cli": program,
+        },
+    )
+    _write(mirror / path, archive)
+    _write(mirror / f"{path}.sha256", f"{hashlib.sha256(archive).hexdigest()}\n".encode())
+    return Packed(version, path, published=True)
+
+
+STAND_INS: dict[str, Callable[[Path], Packed]] = {"cadvisor": pack_cadvisor, "grafana": pack_grafana}
 
 
 def build(mirror: Path) -> dict[str, list[str]]:
     """Put all of them into the mirror; the versions by component. It is done each time, so that no change is missed."""
     packed = {name: pack(mirror) for name, pack in STAND_INS.items()}
-    sums = {one.path: hashlib.sha256((mirror / one.path).read_bytes()).hexdigest() for one in packed.values()}
+    paths = [one.path for one in packed.values() if not one.published]
     # A lock of the mirror's own, or the sum of a stand-in would be recorded in the inventory's as that of the real one.
+    sums = {path: hashlib.sha256((mirror / path).read_bytes()).hexdigest() for path in paths}
     _write(mirror / LOCK, yaml.safe_dump(sums).encode())
     return {name: [one.version] for name, one in packed.items()}
 
@@ -48,6 +75,24 @@ def build(mirror: Path) -> dict[str, list[str]]:
 def _stated(role: str, folder: str) -> dict[str, Any]:
     stated: dict[str, Any] = yaml.safe_load((ROOT / "roles" / role / folder / "main.yml").read_text())
     return stated
+
+
+def _program(name: str) -> bytes:
+    """A folder of tests/standins as one file that can be run."""
+    made = io.BytesIO()
+    zipapp.create_archive(SOURCES / name, made, "/usr/bin/env python3", filter=lambda path: path.suffix == ".py")
+    return made.getvalue()
+
+
+def _tar_gz(folder: str, files: Mapping[str, bytes]) -> bytes:
+    """The same bytes for the same files, so that what has not changed is not installed anew."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size, member.mode = len(data), 0o755 if name.startswith("bin/") else 0o644
+            tar.addfile(member, io.BytesIO(data))
+    return gzip.compress(packed.getvalue(), mtime=0)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,11 +8,12 @@ import re
 import sqlite3
 import typing as t
 
-import dashboards  # noqa: F401  # its routes
 import sources  # noqa: F401
 from database import Database, is_token, now
 from provisioning import provision_dashboards, provision_sources
 from routing import ROUTES, Call, Refusal, Request, route
+
+import dashboards  # noqa: F401  # its routes
 
 VIEWER = {"id": 0, "login": "", "role": "Viewer"}
 

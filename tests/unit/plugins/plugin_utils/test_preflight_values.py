@@ -106,6 +106,13 @@ def test_version_with_a_v() -> None:
     assert problem.remedy == "set prometheus_version to 3.5.3: a v is not part of it"
 
 
+def test_version_before_the_first_that_a_role_knows() -> None:
+    (problem,) = checks.version_problems("grafana", "9.2.1")
+    assert problem.what == "grafana_version: Nothing is known of version 9.2.1: 9.3 is the first one"
+    assert problem.remedy == "choose a later version"
+    assert checks.version_problems("grafana", "13.0.1+security-01") == []
+
+
 # --- lists of entries ---
 
 

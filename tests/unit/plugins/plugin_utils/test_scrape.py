@@ -259,7 +259,7 @@ def test_conflict_between_hosts_names_the_second() -> None:
 
 # --- all of it ---
 
-GROUPS = {"all": ["mon", "web2", "web1"], "prometheus": ["mon"], "node_exporter": ["web2", "web1"], "grafana": ["mon"]}
+GROUPS = {"all": ["mon", "web2", "web1"], "prometheus": ["mon"], "node_exporter": ["web2", "web1"], "alloy": ["mon"]}
 HOSTVARS: dict[str, dict[str, t.Any]] = {
     "mon": {},
     "web1": {"monitoring_services": [{"name": "b", "port": 1}, {"name": "a", "port": 2, "auth": {"password": "p"}}]},
@@ -286,6 +286,22 @@ def test_target_files_and_passwords() -> None:
     assert sorted(files) == ["a.yml", "b.yml", "node_exporter.yml", "prometheus.yml"]
     assert files["a.yml"] == [{"targets": ["web1:2"], "labels": {"instance": "web1"}}]
     assert service_passwords(jobs) == {"service_a_password": "p"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ({}, None),
+        ({"grafana_root_url": "https://example.com/grafana/"}, "/grafana/metrics"),
+        ({"grafana_root_url": "https://example.com/grafana/", "grafana_serve_from_sub_path": False}, None),
+    ],
+)
+def test_grafana_behind_a_path(settings: dict[str, t.Any], path: str | None) -> None:
+    """Where it does not serve the path itself, a proxy takes it away, and a scrape goes past the proxy."""
+    (job,) = scrape_jobs({"all": ["mon"], "grafana": ["mon"]}, {"mon": settings})
+    (target,) = job["targets"]
+    assert (job["kind"], target["targets"]) == ("exporter", ["mon:3000"])
+    assert target["labels"].get("__metrics_path__") == path
 
 
 # --- addresses ---

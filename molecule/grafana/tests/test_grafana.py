@@ -1,0 +1,250 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Grafana on a booted host: it asks Prometheus and lets in who has the password, which may change at any time."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import requests
+
+from tests.testbed import scenario
+from tests.testbed.scenario import wait_for
+
+HOST = "opswatch-dashboards"
+VERSION = "9.3.2"
+ADMIN_FOLDER = "/var/lib/opswatch/grafana/admin"
+SECRETS = ("grafana_admin_password", "grafana_secret_key", "monitoring_auth_password", "monitoring_exporter_password")
+RESET = "reset the password of admin by "
+QUERY = {"refId": "A", "datasource": {"uid": "prometheus"}, "expr": "up", "instant": True, "range": False}
+SHOP = {
+    "name": "Shop",
+    "type": "prometheus",
+    "url": "http://shop:9090",
+    "secureJsonData": {"basicAuthPassword": "planted"},
+}
+
+
+@pytest.fixture(scope="module")
+def host() -> Any:
+    return scenario.host(HOST)
+
+
+@pytest.fixture(scope="module")
+def site(host: Any) -> Any:
+    """Runs the playbook; installed once, after a check of the empty host."""
+
+    def run(*arguments: str, **variables: Any) -> scenario.Run:
+        given = {"monitoring_mirror": str(scenario.mirror()), "grafana_version": VERSION, **variables}
+        return scenario.playbook("site.yml", "-v", *arguments, variables=given)
+
+    predicted = run("--check", "--diff")
+    assert predicted.rc == 0
+    assert host.run("ls /var/lib/opswatch").rc != 0
+    done = run("--diff")
+    assert done.rc == 0
+    for would, did in {
+        f"would install release {VERSION}": f"installed release {VERSION}",
+        "would check the flags with grafana": "checked the flags with grafana",
+        "would start grafana.service": "started grafana.service",
+        "would make a token for automation": "made a token for automation",
+    }.items():
+        assert would in predicted.said
+        assert did in done.said
+    return run
+
+
+@pytest.fixture
+def grafana(site: Any) -> Any:
+    """Only its play: it stays as the others left it."""
+
+    def run(*arguments: str, **variables: Any) -> scenario.Run:
+        done: scenario.Run = site("--tags", "grafana", *arguments, **variables)
+        return done
+
+    return run
+
+
+def ask(path: str, auth: tuple[str, str] | None = None, body: Any = None, **more: Any) -> requests.Response:
+    url = f"http://{scenario.address(HOST)}:3000{path}"
+    method = "GET" if body is None else "POST"
+    return requests.request(method, url, auth=auth, json=body, timeout=30, allow_redirects=False, **more)
+
+
+def administrator() -> tuple[str, str]:
+    return "admin", scenario.secret("grafana_admin_password")
+
+
+def ready() -> bool:
+    return scenario.quietly(lambda: ask("/api/health").status_code == 200)
+
+
+# --- what is there ---
+
+
+@pytest.mark.usefixtures("site")
+def test_the_administrator_logs_in_and_nobody_else():
+    assert ask("/api/org", administrator()).json()["name"] == "Main Org."
+    assert ask("/api/org", ("admin", "admin")).status_code == 401
+    for path in ("/api/org", "/api/datasources", "/api/search"):
+        assert ask(path).status_code == 401
+
+
+@pytest.mark.usefixtures("site")
+def test_metrics_are_for_the_scrape_alone():
+    assert ask("/metrics").status_code == 401
+    assert ask("/metrics", ("monitoring", scenario.secret("monitoring_auth_password"))).status_code == 401
+    metrics = ask("/metrics", ("monitoring", scenario.secret("monitoring_exporter_password")))
+    assert "\ngrafana_build_info{" in metrics.text
+    prometheus = scenario.Prometheus(HOST)
+    wait_for("it is scraped", lambda: prometheus.targets().get(("grafana", HOST)) == "up", 60)
+
+
+@pytest.mark.usefixtures("site")
+def test_datasources_are_the_servers_and_answer():
+    found = ask("/api/datasources", administrator()).json()
+    assert {(one["name"], one["uid"], one["url"], one["isDefault"]) for one in found} == {
+        ("Prometheus", "prometheus", f"http://{HOST}:9090", True),
+        ("Alertmanager", "alertmanager", f"http://{HOST}:9093", False),
+    }
+    assert all(one["readOnly"] for one in found)
+    answer = ask("/api/ds/query", administrator(), {"from": "now-5m", "to": "now", "queries": [QUERY]})
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_token_for_automation(site, host):
+    token = host.check_output(f"cat {ADMIN_FOLDER}/token")
+    assert ask("/api/folders", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    listing = host.check_output(f"find {ADMIN_FOLDER} -printf '%m %u %P\\n'").split("\n")
+    assert sorted(listing) == ["600 root password", "600 root token", "700 root "]
+
+
+def test_our_dashboards_are_there(site):
+    assert ask("/api/search?type=dash-db&tag=managed:opswatch", administrator()).json()
+
+
+def test_a_second_run_changes_nothing(site):
+    again = site()
+    assert set(re.findall(r"\bchanged=(\d+)", again.output)) == {"0"}
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_secret_is_in_sight(host, name):
+    told = host.run(
+        "ps -eww -o args; cat /etc/systemd/system/*.service; systemctl show grafana; journalctl --no-pager -o cat;"
+        "cat /proc/[0-9]*/environ /etc/grafana/grafana.ini /etc/grafana/provisioning/*/*"
+    ).stdout
+    assert "--config=/etc/grafana/grafana.ini" in told
+    assert scenario.secret(name) not in told
+    readable = "find / -xdev -type f -perm -o+r -not -path '/proc/*' -not -path '/sys/*' -size -4M"
+    assert host.run(f"{readable} -exec grep -lF -e {scenario.secret(name)} {{}} +").stdout == ""
+
+
+@pytest.mark.usefixtures("site")
+def test_it_is_hardened_and_cannot_change_its_configuration(host):
+    report = host.run("systemd-analyze security --no-pager grafana.service").stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", report)
+    assert found
+    assert float(found[1]) <= 2.0
+    listing = host.check_output("find -L /etc/grafana -type f -printf '%m %u %g %P\\n'")
+    assert {line.rsplit(" ", 1)[0] for line in listing.splitlines()} == {"640 root grafana"}
+    assert "provisioning files from directory" not in host.check_output("journalctl -u grafana --no-pager -o cat")
+
+
+# --- the password ---
+
+
+def test_the_password_changes_with_the_variable(grafana):
+    run = grafana("--diff", "-vvv", grafana_admin_password="another one")
+    assert run.rc == 0
+    assert f"{RESET}the API with the earlier password" in run.said
+    assert ask("/api/org", ("admin", "another one")).status_code == 200
+    assert scenario.secret("grafana_admin_password") not in run.output
+
+
+def test_a_password_that_nobody_knows_is_set_again(grafana, host):
+    """Somebody has changed it, and the command of 9.3 only says that it worked."""
+    before = scenario.in_force(HOST, "grafana")
+    host.check_output(f"rm {ADMIN_FOLDER}/password")
+    run = grafana()
+    assert run.rc == 0
+    assert f"{RESET}its database, and proved it" in run.said
+    assert ask("/api/org", administrator()).status_code == 200
+    assert scenario.in_force(HOST, "grafana") == before
+    assert host.check_output("find /var/lib/grafana -not -user grafana") == ""
+
+
+# --- changes ---
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        pytest.param({"grafana_flags": {"no-such-flag": "x"}}, "flag provided but not defined", id="flag"),
+        pytest.param(
+            {"grafana_config": {"security": {"admin_user": "$__file{/nowhere}"}}},
+            "/nowhere",
+            id="a file that is not there",
+        ),
+    ],
+)
+def test_what_it_refuses_leaves_the_earlier_one_serving(grafana, variables, named):
+    before = scenario.in_force(HOST, "grafana")
+    run = grafana(**variables)
+    assert run.rc != 0
+    assert named in run.said
+    after = scenario.in_force(HOST, "grafana")
+    assert after.generation == before.generation
+    assert after.whole
+    wait_for("it answers", ready, 10)
+    assert ask("/api/org", administrator()).status_code == 200
+
+
+def test_datasources_come_and_go(grafana, host):
+    assert grafana(grafana_datasources=[SHOP]).rc == 0
+    found = {one["name"]: one for one in ask("/api/datasources", administrator()).json()}
+    assert (found["Shop"]["uid"], found["Shop"]["readOnly"]) == ("shop", True)
+    held = host.check_output("grep -rl planted /etc/grafana/ /var/lib/opswatch/grafana/ /etc/systemd/system; true")
+    names = {path.rpartition("/")[2] for path in held.split()}
+    assert names == {"datasource.shop.basicAuthPassword"}
+    run = grafana()
+    assert run.rc == 0
+    assert "removed the datasources Shop" in run.said
+    assert {one["name"] for one in ask("/api/datasources", administrator()).json()} == {"Prometheus", "Alertmanager"}
+
+
+def test_behind_a_path_and_over_tls(site, host):
+    """Readiness, login, token, datasources and the scrape find it. A dollar sign in their password arrives as it is,
+    though Grafana replaces variables in it."""
+    password = "do$$ar $HOME ${HOME}"
+    run = site(
+        grafana_root_url="https://example.com/grafana/",
+        monitoring_tls="selfsigned",
+        monitoring_auth_password=password,
+        prometheus_job_scrape_interval="2s",
+    )
+    assert run.rc == 0
+    curl = f"curl -sS --cacert /etc/grafana/secrets/ca.crt https://{HOST}:3000/grafana/api"
+    login = ":".join(administrator())
+    sources = json.loads(host.check_output(f"{curl}/datasources -u '{login}'"))
+    assert {one["url"] for one in sources} == {f"https://{HOST}:9090", f"https://{HOST}:9093"}
+    body = json.dumps({"from": "now-5m", "to": "now", "queries": [QUERY]})
+    said = host.check_output(f"{curl}/ds/query -u '{login}' -H 'Content-Type: application/json' -d '{body}'")
+    assert json.loads(said)["results"]["A"]["status"] == 200
+
+    def scraped() -> bool:
+        server = f"curl -sS -u 'monitoring:{password}' --cacert /etc/prometheus/secrets/ca.crt"
+        active = json.loads(host.check_output(f"{server} https://{HOST}:9090/api/v1/targets"))["data"]["activeTargets"]
+        return [one["health"] for one in active if one["labels"]["job"] == "grafana"] == ["up"]
+
+    wait_for("it is scraped", scraped, 60)
+
+
+def test_it_goes(site, host):
+    assert site(grafana_state="absent", grafana_remove_data=True).rc == 0
+    left = "find /etc /opt /usr/local/bin /var/lib -xdev -name '*grafana*' -not -path '/var/lib/opswatch/prometheus/*'"
+    assert host.check_output(left) == ""

@@ -1,0 +1,15 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters of the role grafana."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana import build_ini
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"grafana_ini": build_ini, "own_address": own_address}

@@ -1,0 +1,139 @@
+#!/usr/bin/python
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: grafana_admin
+short_description: Proves the login of Grafana's administrator, resets it where it fails, and keeps a token for automation
+version_added: 0.1.0
+description:
+  - Runs as root on the host of a Grafana that M(opswatch.monitoring.component) installed. The role grafana calls it.
+  - Logs in with the wanted password. If that is refused it resets the password, by the API with the password that was proved last, by Grafana's
+    own command, or in its SQLite file, and logs in again after each. What a reset says of itself is not believed.
+  - Makes a service account C(opswatch) with the role Admin, and a token of it, if there is none that works. The token is in
+    C(/var/lib/opswatch/grafana/admin/token), which only root reads.
+  - Removes provisioned datasources that are not wanted any more. Grafana refuses to do that by its API, and versions before 11 keep them
+    for ever.
+author: opswatch.monitoring contributors (@opswatch)
+attributes:
+  check_mode:
+    description: Logs in and says what would be done.
+    support: full
+  diff_mode:
+    description: Shows login, token and datasources in words, and no secret.
+    support: full
+options:
+  url:
+    description: Address under which the host reaches its Grafana, with its path behind a proxy if it has one.
+    type: str
+    default: http://127.0.0.1:3000
+  ca_path:
+    description: File on the host with the certificates of the authorities to trust.
+    type: path
+  timeout:
+    description: Seconds to wait for a connection, and for each answer.
+    type: float
+    default: 30.0
+  user:
+    description: Login of the administrator.
+    type: str
+    default: admin
+  password:
+    description: The wanted password.
+    type: str
+    required: true
+  token_name:
+    description: Name of the token. Hosts that share a database need one each.
+    type: str
+    default: opswatch
+  datasources:
+    description: Names of the datasources that are provisioned. If it is left out, none is removed.
+    type: list
+    elements: str
+  database:
+    description: Its SQLite file on the host. Empty where it uses another database.
+    type: str
+    default: /var/lib/grafana/grafana.db
+requirements:
+  - requests, on the host (C(python3-requests) of its distribution)
+notes:
+  - A wrong login is tried as seldom as can be, as five of them lock the account for five minutes.
+  - Run on Grafana 9.3.2.
+"""
+
+EXAMPLES = r"""
+- name: See that the administrator can log in
+  opswatch.monitoring.grafana_admin:
+    password: "{{ vault_grafana_admin_password }}"
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be done, in words.
+  type: list
+  elements: str
+  returned: always
+  sample:
+    - reset the password of admin by its database, and proved it
+    - made a token for automation, /var/lib/opswatch/grafana/admin/token
+token_file:
+  description: Where the token is on the host.
+  type: str
+  returned: success
+  sample: /var/lib/opswatch/grafana/admin/token
+ready:
+  description: Whether Grafana can be asked with the token. In check mode it may not be there yet.
+  type: bool
+  returned: success
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _http
+from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Administrator, Host
+from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
+
+OPTIONS = {
+    "url": {"type": "str", "default": "http://127.0.0.1:3000"},
+    "ca_path": {"type": "path"},
+    "timeout": {"type": "float", "default": 30.0},
+    "user": {"type": "str", "default": "admin"},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "token_name": {"type": "str", "default": "opswatch", "no_log": False},
+    "datasources": {"type": "list", "elements": "str"},
+    "database": {"type": "str", "default": "/var/lib/grafana/grafana.db"},
+}
+NOTHING_THERE = ["would prove the login of the administrator", "would make a token for automation"]
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    params = module.params
+    host = Host(Layout("grafana"), params["database"])
+    if module.check_mode and not os.path.exists(host.layout.current):
+        module.exit_json(changed=True, actions=NOTHING_THERE, token_file=host.token_file, ready=False)
+    _http.require_requests(module)
+    api = {key: params[key] for key in ("url", "ca_path", "timeout")}
+    administrator = Administrator(host, api, params["user"], params["password"], module.check_mode)
+    ready = False
+    try:
+        if administrator.ensure_login():
+            ready = administrator.ensure_token(params["token_name"])
+            if params["datasources"] is not None:
+                administrator.prune_datasources(params["datasources"])
+    except (ComponentError, OSError) as error:
+        module.fail_json(msg=str(error), actions=administrator.actions)
+    actions = administrator.actions
+    result = {"changed": bool(actions), "actions": actions, "token_file": host.token_file, "ready": ready}
+    if module._diff and actions:
+        result["diff"] = {"before": "", "after": "".join(f"{action}\n" for action in actions)}
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
