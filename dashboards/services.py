@@ -138,10 +138,10 @@ def services() -> Placed:
                 'min by (service) (probe_success{service=~"$service"}) and on (service) service:http_requests:rate5m',
                 texts=OK_OR_NOT,
             ),
-            # An objective belongs to a job.
+            # An objective belongs to a job, and not every job has one.
             Column(
                 "Objective",
-                "100 * monitoring:objective * on (job) group_right () "
+                "100 * (monitoring:objective > 0) * on (job) group_right () "
                 f"(service:http_requests:rate5m{{{SEEN}}} * 0 + 1)",
                 "percent",
             ),
