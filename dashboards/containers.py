@@ -10,7 +10,7 @@ from . import uids
 from .board import Row, board
 from .links import column, to_dashboard
 from .panels import NONE_IS_GOOD, Placed, series_panel, stat_panel
-from .queries import Query
+from .queries import Query, largest
 from .tables import Column, Key, table_panel
 from .variables import labels
 
@@ -18,8 +18,8 @@ from .variables import labels
 SEEN = 'instance=~"$instance", name=~"$name", name!=""'
 NAME = "{{instance}} {{name}}"
 BY = "sum by (instance, name)"
-# Of very many containers, those that matter.
-MANY = "topk(15, {})"
+# Of very many containers, so many are drawn.
+MANY = 10
 
 
 def build() -> dict[str, t.Any]:
@@ -117,14 +117,7 @@ def containers() -> Placed:
         [
             Column("Memory", f"container_memory_working_set_bytes{{{SEEN}}}", "bytes"),
             Column("Limit", limit, "bytes"),
-            Column(
-                "Of limit",
-                f"100 * {BY} (container_memory_working_set_bytes{{{SEEN}}}) / {limit}",
-                "percent",
-                1,
-                gauge=True,
-                most=100,
-            ),
+            Column("Of limit", f"container:memory_used:percent{{{SEEN}}}", "percent", 1, gauge=True, most=100),
             Column("Processors", rate("container_cpu_usage_seconds_total"), decimals=3),
             Column("Received", f"8 * {rate('container_network_receive_bytes_total')}", "bps"),
             Column("Sent", f"8 * {rate('container_network_transmit_bytes_total')}", "bps"),
@@ -138,26 +131,29 @@ def processors() -> list[Placed]:
     return [
         series_panel(
             "Processors by container",
-            "Processors that each container keeps busy, the fifteen busiest: 1 is one whole. Normal: goes with its "
-            "work.",
-            Query(MANY.format(rate("container_cpu_usage_seconds_total")), NAME),
+            "Processors that each container keeps busy, the ten busiest: 1 is one whole. Normal: goes with its work.",
+            Query(largest(MANY, rate("container_cpu_usage_seconds_total")), NAME),
+            width=8,
+        ),
+        series_panel(
+            "Stopped by its own limit",
+            "Share of the periods in which the container wanted a processor and had used up its limit. Normal: 0. "
+            "Above the dashed line ContainerCPUThrottled fires: raise the limit, or find what takes so much.",
+            Query(largest(MANY, f"container:cpu_throttled:percent_rate5m{{{SEEN}}}"), NAME),
+            unit="percent",
+            width=8,
+            most=100,
+            alert="ContainerCPUThrottled",
+            none="No container here has a limit of processors, or there is no cadvisor in this inventory",
         ),
         series_panel(
             "Time lost waiting for a processor",
             "Share of the time in which something in the container wanted a processor and got none. Normal: a few "
             "per cent. More: the host is full, or the container's own limit holds it back.",
-            Query(MANY.format(f"100 * {rate('container_pressure_cpu_waiting_seconds_total')}"), NAME),
+            Query(largest(MANY, f"100 * {rate('container_pressure_cpu_waiting_seconds_total')}"), NAME),
             unit="percent",
+            width=8,
             soft=1,
-        ),
-        series_panel(
-            "Stopped by its limit",
-            "Share of the periods with work in which its limit of processors stopped the container. Normal: "
-            "below the dashed line, the threshold of ContainerCPUThrottled. Above: raise the limit.",
-            Query(MANY.format(f"container:cpu_throttled:percent_rate5m{{{SEEN}}}"), NAME),
-            alert="ContainerCPUThrottled",
-            unit="percent",
-            none="No container here has a limit of processors, or there is no cadvisor in this inventory",
         ),
     ]
 
@@ -166,19 +162,19 @@ def memory() -> list[Placed]:
     return [
         series_panel(
             "Memory by container",
-            "What each container cannot give back, the fifteen largest. Normal: level. Rising for hours: it leaks, "
+            "What each container cannot give back, the ten largest. Normal: level. Rising for hours: it leaks, "
             "and ends at its limit.",
-            Query(MANY.format(f"{BY} (container_memory_working_set_bytes{{{SEEN}}})"), NAME),
+            Query(largest(MANY, f"{BY} (container_memory_working_set_bytes{{{SEEN}}})"), NAME),
             unit="bytes",
         ),
         series_panel(
             "Share of the limit",
             "Memory of those containers that have a limit, without what they have read from files. Normal: below the "
             "dashed line, the threshold of ContainerMemoryNearLimit. At 100 % the kernel kills a process of it.",
-            Query(MANY.format(f"container:memory_used:percent{{{SEEN}}}"), NAME),
-            alert="ContainerMemoryNearLimit",
+            Query(largest(MANY, f"container:memory_used:percent{{{SEEN}}}"), NAME),
             unit="percent",
             most=100,
+            alert="ContainerMemoryNearLimit",
             none="No container here has a limit of memory, or there is no cadvisor in this inventory",
         ),
     ]
@@ -193,16 +189,16 @@ def network() -> list[Placed]:
     return [
         series_panel(
             "Traffic by container",
-            "Bits received (above zero) and sent (below), the fifteen busiest. Normal: goes with the requests.",
-            Query(MANY.format(f"8 * {rate('container_network_receive_bytes_total')}"), f"{NAME} received"),
-            Query(MANY.format(f"8 * {rate('container_network_transmit_bytes_total')}"), f"{NAME} sent"),
+            "Bits received (above zero) and sent (below), the ten busiest. Normal: goes with the requests.",
+            Query(largest(MANY, f"8 * {rate('container_network_receive_bytes_total')}"), f"{NAME} received"),
+            Query(largest(MANY, f"8 * {rate('container_network_transmit_bytes_total')}"), f"{NAME} sent"),
             unit="bps",
             downwards=".* sent",
         ),
         series_panel(
             "Packets lost",
             "Errors and drops, both ways. Normal: 0. Else: the container does not keep up, or its network is wrong.",
-            Query(MANY.format(f"({lost})"), NAME),
+            Query(largest(MANY, f"({lost})"), NAME),
             unit="pps",
             soft=1,
         ),
@@ -213,10 +209,10 @@ def disks() -> list[Placed]:
     return [
         series_panel(
             "Operations by container",
-            "Reads (above zero) and writes (below) in a second, the fifteen busiest. Normal: what is usual. What is "
+            "Reads (above zero) and writes (below) in a second, the ten busiest. Normal: what is usual. What is "
             "only in the kernel's cache is not counted.",
-            Query(MANY.format(rate("container_fs_reads_total")), f"{NAME} reads"),
-            Query(MANY.format(rate("container_fs_writes_total")), f"{NAME} writes"),
+            Query(largest(MANY, rate("container_fs_reads_total")), f"{NAME} reads"),
+            Query(largest(MANY, rate("container_fs_writes_total")), f"{NAME} writes"),
             unit="iops",
             downwards=".* writes",
         ),
@@ -224,7 +220,7 @@ def disks() -> list[Placed]:
             "Time lost waiting for a disk",
             "Share of the time in which something in the container waited for a disk. Normal: a few per cent. More: "
             "see the disks of the host.",
-            Query(MANY.format(f"100 * {rate('container_pressure_io_waiting_seconds_total')}"), NAME),
+            Query(largest(MANY, f"100 * {rate('container_pressure_io_waiting_seconds_total')}"), NAME),
             unit="percent",
             soft=1,
         ),
@@ -235,9 +231,9 @@ def starts() -> list[Placed]:
     return [
         series_panel(
             "Container restarts",
-            "Starts within an hour, of containers that have any. Normal: none, or those of a release. Above the dashed "
-            "line, the threshold of ContainerRestarting: docker logs tells why it ends.",
-            Query(f"max by (job, instance, name) (changes(container_start_time_seconds{{{SEEN}}}[1h])) > 0", NAME),
+            "Starts within an hour, of containers that have any. Normal: none, or those of a release. Above the "
+            "dashed line ContainerRestarting fires: docker logs tells why it ends.",
+            Query(f"max by (instance, name) (changes(container_start_time_seconds{{{SEEN}}}[1h])) > 0", NAME),
             alert="ContainerRestarting",
             none="No container has restarted, or there is no cadvisor in this inventory",
         ),

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from .panels import GREEN, ORANGE, RED, Placed, series_panel
-from .queries import Query
+from .queries import Query, largest, smallest
 from .tables import Column, Key, table_panel
 
 SERVER = 'instance=~"$instance"'
@@ -17,6 +17,9 @@ TABLE = [Key("instance", "Server", 110), Key("datname", "Database", 130), Key("r
 def tables() -> list[Placed]:
     def of(metric: str) -> str:
         return f"pg_stat_user_tables_{metric}{{{SEEN}}}"
+
+    def blocks(how: str) -> str:
+        return f"rate(pg_statio_user_tables_heap_blocks_{how}{{{SEEN}}}[$__rate_interval])"
 
     live, dead = of("n_live_tup"), of("n_dead_tup")
     scans = f"(increase({of('seq_scan')}[$__range]) + increase({of('idx_scan')}[$__range]) > 0)"
@@ -89,11 +92,13 @@ def tables() -> list[Placed]:
         ),
         series_panel(
             "Rows changed by table",
-            "Rows inserted, updated and deleted in a second, the ten busiest tables. Normal: what is usual.",
+            "Rows inserted, updated and deleted in a second, the six busiest tables. Normal: what is usual.",
             Query(
-                "topk(10, sum by (datname, relname) ("
-                f"rate({of('n_tup_ins')}[$__rate_interval]) + rate({of('n_tup_upd')}[$__rate_interval]) "
-                f"+ rate({of('n_tup_del')}[$__rate_interval])))",
+                largest(
+                    6,
+                    f"sum by (datname, relname) (rate({of('n_tup_ins')}[$__rate_interval]) "
+                    f"+ rate({of('n_tup_upd')}[$__rate_interval]) + rate({of('n_tup_del')}[$__rate_interval]))",
+                ),
                 "{{datname}} {{relname}}",
             ),
             unit="ops",
@@ -101,12 +106,10 @@ def tables() -> list[Placed]:
         ),
         series_panel(
             "Table blocks found in memory",
-            "Share of each table's blocks that were in PostgreSQL's cache, the ten worst. Normal: above 95 %. Lower: "
+            "Share of each table's blocks that were in PostgreSQL's cache, the six worst. Normal: above 95 %. Lower: "
             "the table is larger than the memory for it.",
             Query(
-                "bottomk(10, 100 * rate(pg_statio_user_tables_heap_blocks_hit{" + SEEN + "}[$__rate_interval]) / "
-                "(rate(pg_statio_user_tables_heap_blocks_hit{" + SEEN + "}[$__rate_interval]) "
-                "+ rate(pg_statio_user_tables_heap_blocks_read{" + SEEN + "}[$__rate_interval]) > 0))",
+                smallest(6, f"100 * {blocks('hit')} / ({blocks('hit')} + {blocks('read')} > 0)"),
                 "{{datname}} {{relname}}",
             ),
             unit="percent",

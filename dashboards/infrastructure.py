@@ -373,7 +373,10 @@ def system() -> list[Placed]:
             "Age of metrics files",
             "Hours since each *.prom file was written, by a backup for example. Normal: below the dashed line, the "
             "threshold of TextfileStale. Above: what writes it has stopped.",
-            Query('(time() - node_textfile_mtime_seconds{instance=~"$instance"}) / 3600', f"{HOST} {{{{file}}}}"),
+            Query(
+                '(time() - node_textfile_mtime_seconds{instance=~"$instance", file!~".*[.]static[.]prom"}) / 3600',
+                f"{HOST} {{{{file}}}}",
+            ),
             unit="h",
             width=8,
             alert="TextfileStale",

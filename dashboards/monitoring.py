@@ -10,7 +10,7 @@ from . import grafana, uids
 from .board import Row, board
 from .links import column, to_dashboard
 from .panels import NONE_IS_GOOD, RED, Placed, series_panel, stat_panel
-from .queries import Query, any_of
+from .queries import Query, any_of, largest
 from .rules import alerts_by_dashboard
 from .stack_programs import HOST, JOB, SEEN, dates, programs, rate, reloads, remote_write
 from .tables import Column, Key, table_panel
@@ -161,18 +161,18 @@ def targets() -> list[Placed]:
         ),
         series_panel(
             "Scrape time by job",
-            "The slowest target of each job; the scale is logarithmic. Normal: below a second. Near the interval: the "
-            "program has too much to tell, or too little processor.",
-            Query(f"max by (job) (scrape_duration_seconds{{{JOB}}})", "{{job}}"),
+            "The slowest target of the six slowest jobs; the scale is logarithmic. Normal: below a second. Near the "
+            "interval: the program has too much to tell, or too little processor.",
+            Query(largest(6, f"max by (job) (scrape_duration_seconds{{{JOB}}})"), "{{job}}"),
             unit="s",
             log=True,
             width=8,
         ),
         series_panel(
             "New series by job",
-            "Series that each scrape saw for the first time, the ten largest. Normal: near 0 after a start. Lasting: a "
+            "Series that each scrape saw for the first time, the six largest. Normal: near 0 after a start. Lasting: a "
             "label with ever new values fills the memory.",
-            Query(f"topk(10, sum by (job) (scrape_series_added{{{JOB}}}))", "{{job}}"),
+            Query(largest(6, f"sum by (job) (scrape_series_added{{{JOB}}})"), "{{job}}"),
             width=8,
         ),
         series_panel(
@@ -248,10 +248,10 @@ def rules() -> list[Placed]:
     return [
         series_panel(
             "Time of rule groups",
-            "Share of its interval that each group's evaluation took, the ten slowest. Normal: a few per cent. At "
+            "Share of its interval that each group's evaluation took, the six slowest. Normal: a few per cent. At "
             "100 % evaluations are missed and alerts come late.",
             Query(
-                f"topk(10, 100 * {group(duration)} / {group(f'prometheus_rule_group_interval_seconds{{{SEEN}}}')})",
+                largest(6, f"100 * {group(duration)} / {group(f'prometheus_rule_group_interval_seconds{{{SEEN}}}')}"),
                 HOST + " {{group}}",
             ),
             unit="percent",
@@ -291,6 +291,8 @@ def rules() -> list[Placed]:
 
 
 def notifications() -> list[Placed]:
+    dropped = f"sum(increase(prometheus_notifications_dropped_total{{{SEEN}}}[$__rate_interval]))"
+    errors = f"sum(increase(prometheus_notifications_errors_total{{{SEEN}}}[$__rate_interval]))"
     return [
         series_panel(
             "Alerts sent",
@@ -301,13 +303,15 @@ def notifications() -> list[Placed]:
             ),
             unit="cps",
             width=8,
+            none="Prometheus knows no Alertmanager",
         ),
         series_panel(
             "Alerts that did not arrive",
             "Errors while sending, and alerts dropped as no Alertmanager took them. Normal: 0. Else: is Alertmanager "
             "up, and its password the same?",
-            Query(f"sum(increase(prometheus_notifications_errors_total{{{SEEN}}}[$__rate_interval]))", "errors"),
-            Query(f"sum(increase(prometheus_notifications_dropped_total{{{SEEN}}}[$__rate_interval]))", "dropped"),
+            # Errors are counted for each Alertmanager, and there may be none.
+            Query(f"{errors} or 0 * {dropped}", "errors"),
+            Query(dropped, "dropped"),
             width=8,
             bars=True,
         ),

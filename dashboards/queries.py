@@ -73,6 +73,19 @@ def or_zero(expr: str, job: str) -> str:
     return f'{expr} or 0 * max(up{{job="{job}"}})'
 
 
+def largest(count: int, expr: str) -> str:
+    """The series that were largest at some time of the range: topk() alone chooses anew at every point."""
+    return _chosen(f"topk({count}, max_over_time", expr)
+
+
+def smallest(count: int, expr: str) -> str:
+    return _chosen(f"bottomk({count}, min_over_time", expr)
+
+
+def _chosen(function: str, expr: str) -> str:
+    return f"({expr}) and {function}(({expr})[$__range:$__interval] @ end()))"
+
+
 def jobs_of(expr: str) -> list[str]:
     """The exporters without which an expression has no data, as its metrics' names tell."""
     words = re.sub(r'"[^"]*"', "", expr)

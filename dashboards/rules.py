@@ -16,7 +16,6 @@ RUNBOOKS = "https://github.com/opswatch/monitoring/blob/main/docs/runbooks"
 # By the middle of the file's name.
 SHOWN_ON = {
     "alertmanager": uids.MONITORING,
-    "cadvisor": uids.CONTAINERS,
     "containers": uids.CONTAINERS,
     "grafana": uids.MONITORING,
     "hosts": uids.INFRASTRUCTURE,
@@ -30,6 +29,10 @@ SHOWN_ON = {
 }
 
 
+# Alerts that are about something else than the others of their file.
+BY_NAME = {"HostDown": uids.INFRASTRUCTURE}
+
+
 def alerts_by_dashboard() -> dict[str, list[str]]:
     """The names of alerts by the UID of the dashboard that shows what they are about."""
     found: dict[str, list[str]] = {}
@@ -41,5 +44,6 @@ def alerts_by_dashboard() -> dict[str, list[str]]:
                 f"{Path(__file__).name}"
             )
         rules = [rule for group in yaml.safe_load(path.read_text("utf-8"))["groups"] for rule in group["rules"]]
-        found.setdefault(SHOWN_ON[topic], []).extend(rule["alert"] for rule in rules if "alert" in rule)
+        for name in (rule["alert"] for rule in rules if "alert" in rule):
+            found.setdefault(BY_NAME.get(name, SHOWN_ON[topic]), []).append(name)
     return {uid: sorted(names) for uid, names in found.items()}

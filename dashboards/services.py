@@ -10,7 +10,7 @@ from . import service_business, service_probes, traefik, uids
 from .board import Row, board
 from .links import column, label, to_dashboard
 from .panels import GREEN, NEUTRAL, NONE_IS_GOOD, ORANGE, RED, Placed, series_panel, stat_panel
-from .queries import STACK, Query, any_of
+from .queries import STACK, Query, any_of, largest
 from .rules import alerts_by_dashboard
 from .tables import OK_OR_NOT, Column, Key, table_panel
 from .variables import labels
@@ -19,9 +19,6 @@ SEEN = 'job=~"$job", service=~"$service"'
 # Requests of people, as the records count them.
 ASKED = f'{SEEN}, route!~"/health|/metrics"'
 SERVICE = "{{service}}"
-# Stated for a scrape job, which has the name of its service.
-OBJECTIVE = 'monitoring:objective{job=~"$job"}'
-OBJECTIVE_OF_SERVICE = f'label_replace({OBJECTIVE}, "service", "$1", "job", "(.+)")'
 # Python's client wants /proc/stat, Go's does not.
 NO_PROCESS = "No service here tells of its process; a unit with ProcSubset=pid may hide it"
 NO_COUNTS = "no requests counted?"
@@ -141,7 +138,13 @@ def services() -> Placed:
                 'min by (service) (probe_success{service=~"$service"}) and on (service) service:http_requests:rate5m',
                 texts=OK_OR_NOT,
             ),
-            Column("Objective", f"100 * {OBJECTIVE_OF_SERVICE}", "percent"),
+            # An objective belongs to a job, and not every job has one.
+            Column(
+                "Objective",
+                "100 * (monitoring:objective > 0) * on (job) group_right () "
+                f"(service:http_requests:rate5m{{{SEEN}}} * 0 + 1)",
+                "percent",
+            ),
         ],
         sort="Requests",
         height=9,
@@ -278,15 +281,15 @@ def times() -> list[Placed]:
 
 
 def objectives() -> list[Placed]:
-    allowed = f"(1 - {OBJECTIVE})"
+    allowed = '(1 - monitoring:objective{job=~"$job"})'
     none = "No service here states an objective (monitoring_services)"
 
     def burnt(window: str) -> str:
         return f"service:http_errors:ratio_rate{window}{{{SEEN}}} / on (job) group_left () {allowed}"
 
     spent = (
-        "sum by (job, service) (sum_over_time(service:http_errors:rate5m[30d])) "
-        "/ sum by (job, service) (sum_over_time(service:http_requests:rate5m[30d]))"
+        f"sum by (job, service) (sum_over_time(service:http_errors:rate5m{{{SEEN}}}[30d])) "
+        f"/ sum by (job, service) (sum_over_time(service:http_requests:rate5m{{{SEEN}}}[30d]))"
     )
     return [
         stat_panel(
@@ -327,18 +330,19 @@ def queries() -> list[Placed]:
         ),
         series_panel(
             "Queries by operation",
-            "The ten operations that are asked most. Normal: what is usual. Something new at the top: since which "
+            "The six operations that are asked most. Normal: what is usual. Something new at the top: since which "
             "release?",
-            Query('topk(10, job_operation:db_queries:rate5m{job=~"$job"})', "{{job}} {{operation}}"),
+            Query(largest(6, 'job_operation:db_queries:rate5m{job=~"$job"}'), "{{job}} {{operation}}"),
             unit="ops",
             width=8,
             none=none,
         ),
         series_panel(
             "Query time by operation",
-            "95 of 100 queries take no longer; the scale is logarithmic. Normal: below the dashed line, the "
-            "threshold of SlowQueries. Above: see the tables without an index on Database Metrics.",
-            Query('topk(10, job_operation:db_query_duration_seconds:p95_5m{job=~"$job"})', "{{job}} {{operation}}"),
+            "95 of 100 queries take no longer, the six slowest operations; the scale is logarithmic. Normal: below "
+            "the dashed line, the threshold of SlowQueries. Above: see the tables without an index on Database "
+            "Metrics.",
+            Query(largest(6, 'job_operation:db_query_duration_seconds:p95_5m{job=~"$job"}'), "{{job}} {{operation}}"),
             unit="s",
             width=8,
             log=True,

@@ -13,6 +13,8 @@ NONE = "No data. Is there a Traefik among monitoring_services, with its metrics 
 
 def panels() -> list[Placed]:
     asked = "rate(traefik_service_requests_total[$__rate_interval])"
+    # Its own makeshift one is no news.
+    certificates = 'traefik_tls_certs_not_after{cn!="TRAEFIK DEFAULT CERT"}'
     failed = 'rate(traefik_service_requests_total{code=~"5.."}[$__rate_interval])'
     return [
         stat_panel(
@@ -26,13 +28,13 @@ def panels() -> list[Placed]:
         ),
         stat_panel(
             "Next certificate",
-            "Days until the first of Traefik's certificates expires. Normal: green, more than the threshold of "
+            "Days until the first of Traefik's certificates expires. Normal: green, above the threshold of "
             "TraefikCertificateExpiresSoon. Else: does its resolver still renew them?",
-            Query('min(traefik_tls_certs_not_after{cn!="TRAEFIK DEFAULT CERT"} - time()) / 86400'),
-            alert="TraefikCertificateExpiresSoon",
-            below=True,
+            Query(f"min(max by (instance, cn, sans) ({certificates}) - time()) / 86400"),
             unit="d",
             decimals=1,
+            alert="TraefikCertificateExpiresSoon",
+            below=True,
             none="no traefik?",
         ),
         series_panel(
@@ -63,11 +65,11 @@ def panels() -> list[Placed]:
         ),
         series_panel(
             "Errors by service",
-            "Share of the requests that end with 5xx. Normal: 0, and below the dashed line, the threshold of "
-            "TraefikHighErrorRate. 502 and 504 are Traefik's own: the service does not answer.",
+            "Share of the requests that end with 5xx. Normal: 0. Above the dashed line TraefikHighErrorRate fires. "
+            "502 and 504 are Traefik's own: the service does not answer.",
             Query(f"100 * sum by (service) ({failed}) / (sum by (service) ({asked}) > 0)", "{{service}}"),
-            alert="TraefikHighErrorRate",
             unit="percent",
+            alert="TraefikHighErrorRate",
             width=8,
             none=NONE,
         ),

@@ -177,7 +177,7 @@ def test_thresholds_are_those_of_alerts(name: str) -> None:
 def test_every_threshold_is_drawn() -> None:
     drawn = " ".join(target.expr for target in TARGETS.values())
     missing = {name for name in thresholds() if f'monitoring:threshold{{alert="{name}"}}' not in drawn}
-    # What is drawn in another way: by the mean of a table, and beside its sister.
+    # What a table tells, and what stands beside its sister.
     assert missing == {"CertificateExpiresVerySoon", "DatabaseDeadlocks", "DiskWillFill", "InodesLow", "SlowStatements"}
 
 
