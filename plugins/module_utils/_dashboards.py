@@ -45,7 +45,7 @@ def _text(value: t.Any) -> str:
 def is_same(one: t.Mapping[str, t.Any], other: t.Mapping[str, t.Any]) -> bool:
     """Whether two dashboards have the same content."""
     one, other = clean(one), clean(other)
-    # The first comparison is quick but takes true for 1. Then texts decide: of numbers as they are, else as JSON has them.
+    # The first comparison is quick but takes true for 1. Then texts decide, at last with numbers as JSON has them.
     return one == other and (_text(one) == _text(other) or _text(canonical(one)) == _text(canonical(other)))
 
 
