@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ._dashboards import (
     Listed,
@@ -18,6 +18,7 @@ from ._dashboards import (
     derived_uid,
     difference,
     is_current,
+    is_same,
     message_for,
     owned,
     plan,
@@ -114,10 +115,11 @@ def read_wanted(grafana: Grafana, wanted: t.Sequence[Wanted], listed: t.Sequence
 
     def read(one: Wanted) -> Read:
         found = read_one(grafana, one.uid)
-        if found.model is None or found.provisioned or is_current(one, found):
+        if found.model is None or found.provisioned:
             return found
-        message = _message(grafana, one.uid, found.version)
-        return Read(found.model, found.folder, found.version, found.provisioned, message)
+        if is_same(found.model, one.model):
+            return replace(found, is_equal=True)
+        return replace(found, message=_message(grafana, one.uid, found.version))
 
     to_read = [one for one in wanted if one.uid in present]
     with ThreadPoolExecutor(READERS) as pool:

@@ -45,8 +45,8 @@ def _text(value: t.Any) -> str:
 def is_same(one: t.Mapping[str, t.Any], other: t.Mapping[str, t.Any]) -> bool:
     """Whether two dashboards have the same content."""
     one, other = clean(one), clean(other)
-    # The first comparison is quick but takes true for 1; the second decides.
-    return one == other and _text(canonical(one)) == _text(canonical(other))
+    # The first comparison is quick but takes true for 1. Then texts decide, at last with numbers as JSON has them.
+    return one == other and (_text(one) == _text(other) or _text(canonical(one)) == _text(canonical(other)))
 
 
 def digest(model: t.Mapping[str, t.Any]) -> str:
@@ -130,6 +130,7 @@ class Read:
     version: int
     provisioned: str = ""  # the file that it comes from
     message: str = ""  # what was said when this version was saved
+    is_equal: bool = False  # known already to have the wanted content
 
 
 @dataclass
@@ -159,7 +160,9 @@ def is_current(wanted: Wanted, read: Read) -> bool:
     """
     if read.folder != wanted.folder:
         return False
-    return (read.model is not None and is_same(read.model, wanted.model)) or read.message == message_for(wanted)
+    if read.is_equal or (read.model is not None and is_same(read.model, wanted.model)):
+        return True
+    return bool(read.message) and read.message == message_for(wanted)
 
 
 def plan(

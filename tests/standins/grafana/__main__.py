@@ -157,7 +157,8 @@ class Handler(BaseHTTPRequestHandler):
                     token if scheme == "Bearer" else "",
                 )
             )
-            self._answer(status, json.dumps(data).encode())
+            # Where there is nothing to say it says nothing, in JSON.
+            self._answer(status, json.dumps(data).encode() if data != "" else b"")
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve  # named by http.server
 

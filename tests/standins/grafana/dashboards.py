@@ -167,7 +167,11 @@ def one_version(call: Call) -> t.Any:
     found = call.database.row(query, find_dashboard(call)["id"], call.found[2])
     if found is None:
         raise Refusal(404, "Dashboard version not found", traceID="")
-    return {**version_answer(found), "data": json.loads(found["data"])}
+    answer = version_answer(found)
+    answer["uid"] = call.name
+    del answer["dashboardUid"]
+    own = {"id": found["dashboard_id"], "uid": call.name, "version": found["version"]}
+    return {**answer, "data": {**json.loads(found["data"]), **own}}
 
 
 @route("GET", "/api/search")
