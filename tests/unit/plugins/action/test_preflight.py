@@ -303,6 +303,25 @@ def test_variable_may_use_defaults_of_the_roles(controller: Controller) -> None:
     assert "prometheus/releases/3.9/" in controller.connection.looks[0]
 
 
+def test_port_of_a_default_that_follows_from_the_inventory(controller: Controller) -> None:
+    """cAdvisor listens where Prometheus is, here on the same host; its port counts as any other."""
+    controller.groups |= {"cadvisor": ["app1"]}
+    services = [{"name": "shop", "port": 4194}]
+    (problem,) = problems(controller.run(answer([*READY, "cadvisor"]), monitoring_services=services))
+    assert "port 4194 is wanted twice on this host: cadvisor_listen_address 127.0.0.1:4194" in problem
+
+
+def test_release_without_a_published_checksum_is_no_problem(controller: Controller, tmp_path: Path) -> None:
+    """Of a mirror that is a folder: what is there is taken, and its sum recorded, by the installation."""
+    controller.groups |= {"cadvisor": ["app1"]}
+    name = f"cadvisor-v{VERSION['cadvisor']}-linux-amd64"
+    archive = tmp_path / f"google/cadvisor/releases/download/v{VERSION['cadvisor']}/{name}"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"program")
+    assert controller.run(monitoring_mirror=str(tmp_path)) == {"changed": False}
+    assert len(problems(controller.run(monitoring_mirror=str(tmp_path), monitoring_releases_lock=""))) == 1
+
+
 def test_nothing_is_written(controller: Controller) -> None:
     """Not even the password that a variable asks for."""
     lookup = "{{ {'a': lookup('opswatch.monitoring.secret', 'mine', dir=inventory_dir ~ '/secrets')} }}"
