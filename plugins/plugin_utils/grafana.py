@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from .render import is_secret
 from .role_facts import default
@@ -119,7 +120,7 @@ def from_groups(
         number = 0
         for host in groups.get(kind, []):
             settings = hostvars[host]
-            if kind == "prometheus" and settings.get("prometheus_agent"):
+            if kind == "prometheus" and boolean(settings.get("prometheus_agent", False)):
                 continue  # an agent has nothing to ask
             if kind == "loki":
                 # It has no password: whoever may reach it may ask it.
