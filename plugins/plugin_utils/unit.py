@@ -41,7 +41,6 @@ BASE: dict[str, dict[str, t.Any]] = {
         "PrivateIPC": True,
         "PrivateTmp": True,
         "PrivateUsers": True,
-        "ProcSubset": "pid",
         "ProtectClock": True,
         "ProtectControlGroups": True,
         "ProtectHome": True,
@@ -49,6 +48,7 @@ BASE: dict[str, dict[str, t.Any]] = {
         "ProtectKernelLogs": True,
         "ProtectKernelModules": True,
         "ProtectKernelTunables": True,
+        # No ProcSubset=pid: without /proc/stat no program knows when it was started (process_start_time_seconds).
         "ProtectProc": "invisible",
         "ProtectSystem": "strict",
         "RemoveIPC": True,

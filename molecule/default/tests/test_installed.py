@@ -42,6 +42,18 @@ def test_every_target_is_up(prometheus):
     }
 
 
+def test_every_program_tells_when_it_was_started(prometheus):
+    """Restarts are noticed by it; a program that may not read /proc/stat does not know."""
+    everything = {f"{job}/{instance}" for job, instance in prometheus.targets()}
+
+    def known():
+        found = prometheus.query("process_start_time_seconds > 0")
+        return {f"{one['metric']['job']}/{one['metric']['instance']}" for one in found}
+
+    # The stand-in for cAdvisor is Python, and tells nothing of its process.
+    wait_for("all starts are known", lambda: known() >= everything - {"cadvisor/opswatch-debian12"}, 60)
+
+
 @pytest.mark.parametrize("port", [9090, 9093, 9100, 9115])
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/ready", "/api/v1/targets", "/api/v2/alerts"])
 def test_nothing_without_the_password(port, path):
