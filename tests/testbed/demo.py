@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 import yaml
 
-from . import engine, galaxy, hosts, images, mirror
+from . import engine, galaxy, hosts, images, mirror, panels
 from .console import Failure, relative, run, say, seconds, step, tail
 from .paths import HOST_FILES, MIRROR, ROOT
 
@@ -153,6 +153,18 @@ def wait_for_targets(url: str, password: str, limit: float = 90) -> list[Target]
     return targets
 
 
+def ask_panels(url: str, password: str) -> None:
+    """Whether every panel of the dashboards has data, or says why it has none."""
+    with step("dashboards") as current:
+        asked, found = panels.gaps(panels.Prometheus(url, (USER, password)), panels.read())
+        current.result = panels.summary(asked, found)
+    if any(not gap.explained for gap in found):
+        say(
+            "  What is wrong may only want some minutes, as rates do. Ask again, and see which:\n"
+            f"  .venv/bin/python -m tests.testbed.panels {url} --password-file {relative(PASSWORD)}"
+        )
+
+
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = ((cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
@@ -205,7 +217,9 @@ def main() -> int:
         play(example, [])
     play(ROOT / "site.yml", releases)
     addresses = {name: hosts.address(name) for name in HOSTS}
-    targets = wait_for_targets(f"http://{addresses['mon1']}:9090", PASSWORD.read_text().strip())
+    server = f"http://{addresses['mon1']}:9090", PASSWORD.read_text().strip()
+    targets = wait_for_targets(*server)
+    ask_panels(*server)
     for line in summary(targets, addresses):
         say(line)
     down = [target for target in targets if target.health != "up"]
