@@ -18,6 +18,7 @@ import signal
 import ssl
 import sys
 import threading
+import time
 import typing as t
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,17 +26,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from api import Api, Request
 from database import Database
+from metrics import Requests, exposition
 from provisioning import provision
 
 VERSION = "9.3.2"
 NAME = f"opswatch stand-in for Grafana {VERSION}"
-METRICS = f"""\
-# HELP grafana_build_info Version of Grafana; this is the {NAME}.
-# TYPE grafana_build_info gauge
-grafana_build_info{{branch="stand-in",edition="oss",goversion="none",revision="stand-in",version="{VERSION}"}} 1
-# TYPE grafana_stat_totals_dashboard gauge
-grafana_stat_totals_dashboard %d
-"""
 
 
 def fail(message: str) -> t.NoReturn:
@@ -108,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             print(f"logger=context method={self.command} path={self.path} status={int(code)}", flush=True)
 
     def _answer(self, status: int, body: bytes, kind: str = "application/json; charset=UTF-8", **headers: str) -> None:
+        self.status = status
         self.send_response(status)
         if body:
             self.send_header("Content-Type", kind)
@@ -119,6 +115,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _serve(self) -> None:
+        begun = time.monotonic()
+        self._choose()
+        self.server.requests.count(self.status, time.monotonic() - begun)
+
+    def _choose(self) -> None:
         settings = self.server.settings
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else b""
@@ -137,7 +138,8 @@ class Handler(BaseHTTPRequestHandler):
             if all(wanted) and [user, password] != wanted:
                 self._answer(401, b"")
             else:
-                self._answer(200, (METRICS % self.server.api.count_dashboards()).encode(), "text/plain; version=0.0.4")
+                text = exposition(NAME, VERSION, self.server.api.count_dashboards(), self.server.requests)
+                self._answer(200, text.encode(), "text/plain; version=0.0.4")
         elif not path.startswith("/api/"):
             # The pages: whoever has not logged in is sent to a form, which a stand-in does not have.
             if path == "/login":
@@ -179,6 +181,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.requests = Requests()
         data = settings.path("data", "data")
         if settings.get("database", "type", "sqlite3") != "sqlite3":
             fail("the stand-in keeps its data in SQLite only")
