@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import datetime
 import difflib
 import os
@@ -19,6 +18,7 @@ from ansible.utils.vars import merge_hash
 from ..module_utils._plan import older
 from .addresses import is_loopback, split_address
 from .preflight_report import Problem
+from .render import plain
 from .scrape import HostVars, alert_targets, component_job, mutual_address
 
 Map = t.Mapping[str, t.Any]
@@ -169,7 +169,7 @@ def build_config(
         listed = "; ".join(f"{one.path}: {one.successor}" for one in gone)
         raise AnsibleError(f"loki_config has keys that Loki {version} refuses. What to do: use instead: {listed}")
     today = today or datetime.datetime.now(datetime.UTC).date()
-    config = merge_hash(copy.deepcopy(dict(base)), dict(over), list_merge="replace")
+    config = merge_hash(plain(base), plain(over), list_merge="replace")
     schema = config["schema_config"]
     stated = "configs" in (over.get("schema_config") or {})
     schema["configs"] = plan_periods(_periods_of(existing), schema["configs"], stated, today)
