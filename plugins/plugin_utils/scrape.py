@@ -93,15 +93,9 @@ def component_targets(
         _host, port = split_address(str(stated or default(component, "listen_address")))
         address = address_of(host, settings)
         labels = {"instance": host}
-<<<<<<< HEAD
-        if component in OPEN:
-            listens = split_address(str(stated))[0] if stated else open_address(host, servers, address)
-=======
         if component in (*OPEN, *MUTUAL):
-            stated = settings.get(f"{component}_listen_address")
             chosen = open_address(host, servers, address) if component in OPEN else mutual_address(settings)
             listens = split_address(str(stated))[0] if stated else chosen
->>>>>>> aa3d9e9 (Add the role loki, which keeps the periods of its store)
             address = listens if list(servers) == [host] and is_loopback(listens) else address
         if has_authority(settings) if component in MUTUAL else component not in OPEN and has_tls(settings):
             labels["__scheme__"] = "https"
