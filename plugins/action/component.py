@@ -228,6 +228,7 @@ def _decoded(content: str) -> str:
 def _endpoint(name: str, ready: dict[str, t.Any]) -> dict[str, t.Any]:
     """Where the host itself reaches a component that listens on this address."""
     endpoint = {key: ready[key] for key in ("path", "expect", "progress", "user", "password", "server_name")}
-    endpoint["ca"] = ready["ca"] and os.path.join(f"/etc/{name}", ready["ca"])
+    for file in ("ca", "cert", "key"):
+        endpoint[file] = ready[file] and os.path.join(f"/etc/{name}", ready[file])
     endpoint["base"] = f"{ready['scheme']}://{own_address(ready['address'])}{ready['prefix'].rstrip('/')}"
     return endpoint

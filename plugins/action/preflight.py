@@ -13,11 +13,11 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import architecture
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import loki, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_artifacts as artifacts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem, report
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
@@ -77,6 +77,8 @@ class ActionModule(ActionBase):
             )
         if groups.get("prometheus"):
             self._check_jobs(groups, variables)
+        if groups.get("loki"):
+            self.problems += loki.inventory_problems(groups, variables["hostvars"])
 
     def _check_jobs(self, groups: t.Mapping[str, t.Sequence[str]], variables: Variables) -> None:
         """Scrape jobs come from every host of the inventory, in this play or not."""

@@ -72,5 +72,6 @@ class LookupModule(LookupBase):
                 ca=self.get_option("ca"),
                 own=self.get_option("own"),
                 folder=self.get_option("folder"),
+                host=known["inventory_hostname"],
             )
         ]

@@ -64,6 +64,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "password": {"type": "str", "default": "", "no_log": True},
             "ca": {"type": "str", "default": ""},
             "server_name": {"type": "str", "default": ""},
+            "cert": {"type": "str", "default": ""},
+            "key": {"type": "str", "default": "", "no_log": False},
             "progress": {"type": "str", "default": ""},
         },
     },

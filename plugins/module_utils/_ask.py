@@ -39,6 +39,8 @@ def get(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
         if address.scheme == "https":
             context = ssl.create_default_context(cafile=endpoint.ca or None)
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as the programs themselves: no key usage is no fault
+            if endpoint.cert:
+                context.load_cert_chain(endpoint.cert, endpoint.key)
             connection = _NamedConnection(address.hostname or "", address.port, endpoint.server_name, context, timeout)
         else:
             connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)

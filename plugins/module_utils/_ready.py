@@ -16,7 +16,8 @@ from ._service import command, last_words
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a component answers. C(ca): file with the authority to trust; C(server_name): what its certificate says."""
+    """Where a component answers. C(ca): file with the authority to trust; C(server_name): what its certificate says;
+    C(cert), C(key): files with ours, where it asks for one."""
 
     base: str  # http://127.0.0.1:9090, with the route prefix if there is one
     path: str = "/-/ready"
@@ -24,6 +25,8 @@ class Endpoint:
     password: str = ""
     ca: str = ""
     server_name: str = ""
+    cert: str = ""
+    key: str = ""
     expect: str = ""  # what the answer has to hold beside its 200
     progress: str = ""  # an address whose answer changes while a long start moves on
 

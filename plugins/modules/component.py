@@ -212,6 +212,14 @@ options:
         description: Name in the certificate.
         type: str
         default: ""
+      cert:
+        description: File on the host with our own certificate, for a component that asks for one, relative to C(/etc/<name>).
+        type: str
+        default: ""
+      key:
+        description: File on the host with the key of O(ready.cert), relative to C(/etc/<name>).
+        type: str
+        default: ""
   ready_timeout:
     description: Longest time in seconds without any progress until the component counts as not ready.
     type: int

@@ -163,6 +163,14 @@ options:
         description: The name in the component's certificate.
         type: str
         default: ""
+      cert:
+        description: File on this host with our own certificate, for a component that asks for one.
+        type: str
+        default: ""
+      key:
+        description: File on this host with the key of O(ready.cert).
+        type: str
+        default: ""
       progress:
         description: A path whose answer changes while a long start moves on.
         type: str

@@ -25,7 +25,6 @@ PASSWORD_FILE = "datasource_password"
 # of a secret is one of them, which the unit sets.
 DOLLAR = "${OPSWATCH_DOLLAR}"
 TITLES = {"prometheus": "Prometheus", "alertmanager": "Alertmanager", "loki": "Loki"}
-LOKI_LISTENS = "0.0.0.0:3100"  # where Loki listens if nothing else is said
 
 
 # --- grafana.ini ---
@@ -90,14 +89,16 @@ def build_datasources(
     ca: bool,
     own: t.Sequence[Map],
     folder: str,
+    host: str = "",
 ) -> dict[str, t.Any]:
     """C(file) for the provisioning, C(secrets) that it names, and C(names) of all that are wanted.
 
-    C(ca): the host has an authority to trust; C(own): the users' datasources, in Grafana's own form.
+    C(ca): the host has an authority to trust; C(own): the users' datasources, in Grafana's own form; C(host): that on
+    which Grafana runs.
     """
     secrets: dict[str, str] = {}
     theirs = [_checked(stated, folder, secrets) for stated in own]
-    ours = from_groups(groups, hostvars, user, ca, folder)
+    ours = from_groups(groups, hostvars, user, ca, folder, host)
     if any(one.get("isDefault") for one in theirs):
         ours = [{**one, "isDefault": False} for one in ours]  # an organisation has one
     everything = ours + theirs
@@ -112,7 +113,7 @@ def build_datasources(
 
 
 def from_groups(
-    groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, user: str, ca: bool, folder: str
+    groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, user: str, ca: bool, folder: str, here: str = ""
 ) -> list[dict[str, t.Any]]:
     """The servers of the inventory that can be asked: the first of each kind has the UID of the kind."""
     found = []
@@ -122,10 +123,8 @@ def from_groups(
             settings = hostvars[host]
             if kind == "prometheus" and boolean(settings.get("prometheus_agent", False)):
                 continue  # an agent has nothing to ask
-            if kind == "loki":
-                # It has no password: whoever may reach it may ask it.
-                settings = {"loki_listen_address": LOKI_LISTENS, **settings}
-            for target in component_targets(kind, [host], {host: settings}):
+            # A Loki that serves the loopback alone is asked there.
+            for target in component_targets(kind, [host], {host: settings}, servers=[here]):
                 found.append(_datasource(kind, host if number else "", settings, target, user, ca, folder))
                 number += 1
     return found
@@ -157,6 +156,10 @@ def _datasource(kind: str, host: str, settings: Map, target: Map, user: str, ca:
     if scheme == "https" and ca:
         data["tlsAuthWithCACert"] = True
         secure["tlsCACert"] = _from_file(folder, "ca.crt")
+    if scheme == "https" and kind == "loki":
+        # It knows no passwords, and asks for a certificate.
+        data["tlsAuth"] = True
+        secure |= {"tlsClientCert": _from_file(folder, "tls.crt"), "tlsClientKey": _from_file(folder, "tls.key")}
     return {**made, "jsonData": data, **({"secureJsonData": secure} if secure else {})}
 
 

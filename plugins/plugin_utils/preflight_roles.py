@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import alertmanager, role_facts
+from . import alertmanager, loki, role_facts
 from .inventory_rules import inventory_rules
 from .preflight_report import Problem, refused
 
@@ -16,7 +16,11 @@ Values = t.Mapping[str, t.Any]
 
 def role_problems(component: str, values: Values) -> list[Problem]:
     """Problems of values that have the right type; where one has not, its type is what is reported."""
-    check = {"prometheus": threshold_problems, "alertmanager": receiver_problems}.get(component)
+    check = {
+        "prometheus": threshold_problems,
+        "alertmanager": receiver_problems,
+        "loki": loki_problems,
+    }.get(component)
     return check(values) if check else []
 
 
@@ -27,6 +31,17 @@ def threshold_problems(values: Values) -> list[Problem]:
         problem
         for name, value in (stated if isinstance(stated, dict) else {}).items()
         for problem in refused(inventory_rules, [], known, {name: value})
+    ]
+
+
+def loki_problems(values: Values) -> list[Problem]:
+    """Keys that this version refuses, and thresholds of alerts that are not there."""
+    stated = values.get("loki_thresholds")
+    known = role_facts.log_alerts()
+    return loki.gone_problems(values) + [
+        problem
+        for name, value in (stated if isinstance(stated, dict) else {}).items()
+        for problem in refused(loki.check_thresholds, {name: value}, known)
     ]
 
 

@@ -78,6 +78,12 @@ def thresholds() -> dict[str, t.Any]:
     return dict(_fact("prometheus", "thresholds"))
 
 
+def log_alerts() -> list[str]:
+    """The alerts of Loki's ruler, by their names."""
+    files = [_read("loki", "files", "rules", name) for name in sorted(os.listdir(role_path("loki", "files", "rules")))]
+    return [rule["alert"] for file in files for group in file["groups"] for rule in group["rules"]]
+
+
 def _fact(component: str, name: str) -> t.Any:
     return _read(component, "vars", "main.yml").get(f"__{component}_{name}")
 

@@ -23,6 +23,7 @@ COMPONENTS = (
     "prometheus",
     "alertmanager",
     "grafana",
+    "loki",
     "node_exporter",
     "cadvisor",
     "postgres_exporter",
@@ -31,6 +32,8 @@ COMPONENTS = (
 SERVERS = ("prometheus", "alertmanager")
 # Those that cannot ask for a password, nor serve TLS.
 OPEN = ("cadvisor",)
+# Those that know no passwords: they ask for a certificate of the inventory's authority, or serve the loopback alone.
+MUTUAL = ("loki",)
 PROBES = "probe"  # the job of what the blackbox exporters ask: probes.py
 
 SERVICE_DEFAULTS: dict[str, t.Any] = {
@@ -62,7 +65,7 @@ def component_job(
     """C(servers) are the hosts that scrape."""
     return {
         "name": component,
-        "kind": "server" if component in SERVERS else "open" if component in OPEN else "exporter",
+        "kind": _kind(component),
         "interval": "",
         "scheme": "http",
         "path": "",
@@ -70,6 +73,11 @@ def component_job(
         "objective": None,
         "targets": component_targets(component, hosts, hostvars, servers),
     }
+
+
+def _kind(component: str) -> str:
+    kinds = {"server": SERVERS, "open": OPEN, "mutual": MUTUAL}
+    return next((kind for kind, names in kinds.items() if component in names), "exporter")
 
 
 def component_targets(
@@ -85,10 +93,11 @@ def component_targets(
         _host, port = split_address(str(stated or default(component, "listen_address")))
         address = address_of(host, settings)
         labels = {"instance": host}
-        if component in OPEN:
-            listens = split_address(str(stated))[0] if stated else open_address(host, servers, address)
+        if component in (*OPEN, *MUTUAL):
+            chosen = open_address(host, servers, address) if component in OPEN else mutual_address(settings)
+            listens = split_address(str(stated))[0] if stated else chosen
             address = listens if list(servers) == [host] and is_loopback(listens) else address
-        elif settings.get("monitoring_tls") in ("own", "selfsigned"):
+        if has_authority(settings) if component in MUTUAL else component not in OPEN and has_tls(settings):
             labels["__scheme__"] = "https"
         if prefix := path_prefix(component, settings):
             labels["__metrics_path__"] = f"{prefix}/metrics"
@@ -104,6 +113,21 @@ def open_address(host: str, servers: t.Sequence[str], address: str) -> str:
     if list(servers) == [host]:
         return "127.0.0.1"
     return address if is_ip(address) else "0.0.0.0"
+
+
+def has_tls(settings: t.Mapping[str, t.Any]) -> bool:
+    return settings.get("monitoring_tls") in ("own", "selfsigned")
+
+
+def has_authority(settings: t.Mapping[str, t.Any]) -> bool:
+    """Whether an authority is known whose certificates a component can ask for."""
+    tls = settings.get("monitoring_tls")
+    return tls == "selfsigned" or (tls == "own" and bool(settings.get("monitoring_tls_ca")))
+
+
+def mutual_address(settings: t.Mapping[str, t.Any]) -> str:
+    """Where a component listens that asks for certificates, if it can."""
+    return "0.0.0.0" if has_authority(settings) else "127.0.0.1"
 
 
 def members(

@@ -123,6 +123,53 @@ class Alertmanager(Server):
     PORT = 9093
 
 
+class Named(requests.adapters.HTTPAdapter):
+    """For a server by its address, whose certificate has its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, assert_hostname=self.name)
+
+
+class Loki(Server):
+    """Under monitoring_tls: selfsigned, where it asks for a certificate: C(files) are those of its own host."""
+
+    PORT = 3100
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.files = {}
+        for file, kept in {"tls.pem": f"tls_{name}", "ca.crt": "tls_authority"}.items():
+            self.files[file] = folder / file
+            self.files[file].write_text(secret(kept))
+        super().__init__(name, scheme="https", verify=str(self.files["ca.crt"]))
+        self.session = requests.Session()
+        self.session.mount("https://", Named(name))
+        self.session.cert = str(self.files["tls.pem"])
+
+    @property
+    def is_stand_in(self) -> bool:
+        return bool(self.get("/loki/api/v1/status/buildinfo").json()["revision"] == "stand-in")
+
+    def push(self, labels: dict[str, str], *values: Any) -> requests.Response:
+        """Each value is a time in nanoseconds, a line and, if it has any, its structured metadata."""
+        stream = {"stream": labels, "values": [[str(stamp), *rest] for stamp, *rest in values]}
+        return self.post("/loki/api/v1/push", {"streams": [stream]})
+
+    def lines(self, query: str, **parameters: Any) -> list[tuple[int, str, dict[str, str]]]:
+        """(time, line, labels and structured metadata), in the order of time."""
+        answer = self.get("/loki/api/v1/query_range", query=query, **{"limit": 5000, **parameters})
+        answer.raise_for_status()
+        streams = answer.json()["data"]["result"]
+        found = [(int(value[0]), value[1], one["stream"]) for one in streams for value in one["values"]]
+        return sorted(found, key=lambda entry: entry[0])
+
+    def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
+        return self.session.request(method, self.url + path, timeout=10, verify=self.verify, **what)
+
+
 class Prometheus(Server):
     PORT = 9090
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import tarfile
 import zipapp
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +60,27 @@ def pack_grafana(mirror: Path) -> Packed:
     return Packed(version, path, published=True)
 
 
-STAND_INS: dict[str, Callable[[Path], Packed]] = {"cadvisor": pack_cadvisor, "grafana": pack_grafana}
+def pack_loki(mirror: Path) -> Packed:
+    """A program of several files and of PyYAML, as it reads the real one's configuration."""
+    version = _stated("loki", "defaults")["loki_version"]
+    release = _stated("loki", "vars")["__loki_release"]
+    path = release["path"].format(version=version, arch="amd64")
+    modules = {f"yaml/{one.name}": one.read_bytes() for one in Path(yaml.__file__).parent.glob("*.py")}
+    modules |= {one.name: one.read_bytes() for one in (SOURCES / "loki").glob("*.py")}
+    modules["metrics.tsv"] = (ROOT / f"tests/fixtures/metrics/loki-{version}.tsv").read_bytes()
+    program = b"#!/usr/bin/python3\n" + _zipped(modules)
+    archive = _zipped({release["names"]["loki"].format(arch="amd64"): program})
+    _write(mirror / path, archive)
+    sums = f"{hashlib.sha256(archive).hexdigest()}  {Path(path).name}\n"
+    _write(mirror / release["checksums"].format(version=version), sums.encode())
+    return Packed(version, path, published=True)
+
+
+STAND_INS: dict[str, Callable[[Path], Packed]] = {
+    "cadvisor": pack_cadvisor,
+    "grafana": pack_grafana,
+    "loki": pack_loki,
+}
 
 
 def build(mirror: Path) -> dict[str, list[str]]:
@@ -93,6 +114,15 @@ def _tar_gz(folder: str, files: Mapping[str, bytes]) -> bytes:
             member.size, member.mode = len(data), 0o755 if name.startswith("bin/") else 0o644
             tar.addfile(member, io.BytesIO(data))
     return gzip.compress(packed.getvalue(), mtime=0)
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip that comes out the same from the same files."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in sorted(files.items()):
+            packed.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return held.getvalue()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -267,6 +267,23 @@ def test_untrusted_certificate_is_not_waited_for(ca: str, server_name: str, seen
     assert LASTING <= program.now < LASTING + 1
 
 
+def test_component_that_asks_for_a_certificate(site: t.Any, tmp_path: Path) -> None:
+    """As Loki does, which knows no passwords."""
+    files = {name: tmp_path / name for name in ("tls.crt", "tls.key", "ca.crt")}
+    for name, text in certificate(SecretsDir(str(tmp_path)), "web1", ["web1"]).items():
+        files[name].write_text(text)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files["ca.crt"])
+    context.load_cert_chain(files["tls.crt"], files["tls.key"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    site.server.handle_error = lambda request, address: None
+    site.pages = {"/ready": b"ready"}
+    endpoint = Endpoint(f"https://127.0.0.1:{site.port}", ca=str(files["ca.crt"]), server_name="web1")
+    assert ask(endpoint, "/ready").status == 0
+    ours = replace(endpoint, cert=str(files["tls.crt"]), key=str(files["tls.key"]))
+    assert ask(ours, "/ready") == Answer(200, "ready")
+
+
 def test_missing_authority_is_no_answer(tls: Tls) -> None:
     """Its file may still come."""
     answer = over_tls(tls, ca="/nonexistent.crt", server_name="web1")

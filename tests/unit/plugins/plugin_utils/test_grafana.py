@@ -137,6 +137,14 @@ def test_how_a_server_is_asked() -> None:
     assert second["secureJsonData"]["tlsCACert"] == f"$__file{{{FOLDER}/ca.crt}}"
     assert alertmanager["jsonData"]["implementation"] == "prometheus"
     assert "basicAuth" not in loki
+    assert loki["jsonData"] == {"tlsAuth": True, "tlsAuthWithCACert": True}
+    assert loki["secureJsonData"]["tlsClientKey"] == f"$__file{{{FOLDER}/tls.key}}"
+
+
+def test_loki_on_the_loopback_is_asked_there() -> None:
+    made = build_datasources({"loki": ["mon1"]}, {"mon1": {}}, "monitoring", False, (), FOLDER, host="mon1")
+    assert listed(made) == [("Loki", "loki", "http://127.0.0.1:3100")]
+    assert "secureJsonData" not in made["file"]["datasources"][0]
 
 
 def test_without_an_authority_the_hosts_own_are_trusted() -> None:

@@ -98,6 +98,26 @@ def test_open_component_target(settings: dict[str, t.Any], servers: list[str], t
 
 
 @pytest.mark.parametrize(
+    ("settings", "servers", "target", "scheme"),
+    [
+        pytest.param({}, ["web1"], "127.0.0.1:3100", None, id="loopback"),
+        pytest.param({}, ["mon"], "web1:3100", None, id="loopback, and Prometheus elsewhere: the preflight says so"),
+        pytest.param({"monitoring_tls": "selfsigned"}, ["web1"], "web1:3100", "https", id="certificates"),
+        pytest.param(
+            {"monitoring_tls": "own", "monitoring_tls_ca": "/ca.crt"}, ["mon"], "web1:3100", "https", id="own ones"
+        ),
+        pytest.param({"monitoring_tls": "own"}, ["web1"], "127.0.0.1:3100", None, id="no authority to ask for"),
+        pytest.param({"loki_listen_address": "10.0.0.1:3200"}, ["mon"], "web1:3200", None, id="stated"),
+    ],
+)
+def test_loki_has_no_password(settings: t.Any, servers: list[str], target: str, scheme: str | None) -> None:
+    job = component_job("loki", ["web1"], {"web1": settings}, servers)
+    assert job["kind"] == "mutual"
+    assert [one["targets"] for one in job["targets"]] == [[target]]
+    assert job["targets"][0]["labels"].get("__scheme__") == scheme
+
+
+@pytest.mark.parametrize(
     ("address", "listens"),
     [
         ("10.0.0.1", "10.0.0.1"),

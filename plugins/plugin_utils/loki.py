@@ -1,0 +1,281 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""Loki: the periods of its store, keys that it knows no more, its rules, and who has to reach it. Pure functions."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import os
+import re
+import typing as t
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.utils.vars import merge_hash
+
+from ..module_utils._plan import older
+from .addresses import is_loopback, split_address
+from .preflight_report import Problem
+from .render import plain
+from .scrape import HostVars, alert_targets, component_job, mutual_address
+
+Map = t.Mapping[str, t.Any]
+Period = dict[str, t.Any]
+
+# What makes two periods of a store the same, beside the day that they begin.
+FORM = ("store", "object_store", "schema", "index")
+LEAD = datetime.timedelta(days=2)  # a period begins at midnight UTC, and every member has to know of it by then
+CLIENTS = ("prometheus", "grafana", "promtail", "alloy")
+THRESHOLD = re.compile(r"> *(\d+(?:\.\d+)?)")
+
+
+class Gone(t.NamedTuple):
+    """A key that Loki refuses to start with, from a version on."""
+
+    path: str
+    since: str
+    successor: str
+
+
+_PERIODS = "nothing: the object_store of each period says it"
+_PREFIX = "index.path_prefix of each period"
+GONE = (
+    Gone("limits_config.enforce_metric_name", "3.0", "nothing: leave it out"),
+    Gone("limits_config.ruler_evaluation_delay_duration", "3.0", "nothing: leave it out"),
+    Gone("chunk_store_config.max_look_back_period", "3.0", "limits_config.max_query_lookback"),
+    Gone("storage_config.boltdb_shipper.shared_store", "3.0", _PERIODS),
+    Gone("storage_config.boltdb_shipper.shared_store_key_prefix", "3.0", _PREFIX),
+    Gone("storage_config.tsdb_shipper.shared_store", "3.0", _PERIODS),
+    Gone("storage_config.tsdb_shipper.shared_store_key_prefix", "3.0", _PREFIX),
+    Gone("storage_config.tsdb_shipper.use_boltdb_shipper_as_backup", "3.0", "nothing: leave it out"),
+    Gone("storage_config.aws.sse_encryption", "3.0", "storage_config.aws.sse.type"),
+    Gone("common.storage.s3.sse_encryption", "3.0", "common.storage.s3.sse.type"),
+    Gone("compactor.shared_store", "3.0", "compactor.delete_request_store, for delete requests; else nothing"),
+    Gone("compactor.shared_store_key_prefix", "3.0", "compactor.delete_request_store_key_prefix"),
+    Gone("compactor.deletion_mode", "3.0", "limits_config.deletion_mode"),
+    Gone("ingester.max_transfer_retries", "3.0", "ingester.wal, which is on by default"),
+    Gone("querier.query_timeout", "3.0", "limits_config.query_timeout"),
+    Gone("querier.engine.timeout", "3.0", "limits_config.query_timeout"),
+    Gone("query_range.split_queries_by_interval", "3.0", "limits_config.split_queries_by_interval"),
+    Gone("query_range.results_cache.max_freshness", "2.0", "limits_config.max_cache_freshness_per_query"),
+    Gone("frontend_worker.parallelism", "3.0", "querier.max_concurrent"),
+    Gone("bloom_compactor", "3.3", "bloom_build"),
+)
+
+
+# --- keys that are gone ---
+
+
+def gone_keys(config: Map, version: str) -> list[Gone]:
+    """Keys of a configuration that this version refuses, each with its successor."""
+    found = []
+    for gone in GONE:
+        *above, last = gone.path.split(".")
+        place: t.Any = config
+        for key in above:
+            place = place.get(key) if isinstance(place, dict) else None
+        if isinstance(place, dict) and last in place and not older(version, gone.since):
+            found.append(gone)
+    return found
+
+
+def gone_problems(values: Map) -> list[Problem]:
+    """The same of the variable C(loki_config), as the preflight reports them."""
+    config = values.get("loki_config")
+    return [
+        Problem(
+            f"loki_config has {gone.path}, which Loki {values['loki_version']} refuses",
+            f"it is gone since {gone.since}",
+            f"use instead: {gone.successor}",
+        )
+        for gone in (gone_keys(config, str(values.get("loki_version"))) if isinstance(config, dict) else [])
+    ]
+
+
+# --- the periods of the store ---
+
+
+def plan_periods(
+    existing: t.Sequence[Map], wanted: t.Sequence[Map], stated: bool, today: datetime.date
+) -> list[Period]:
+    """What C(schema_config.configs) has to be.
+
+    A period that has begun never changes: what was written in it is read by what it says. So a new form of the store
+    begins in the future. C(stated): the user wrote C(wanted) as a whole, so that it is only checked.
+    """
+    there = [_with_day(period) for period in existing]
+    wished = [_with_day(period) for period in wanted]
+    begun = [period for period in there if _day(period) <= today]
+    if stated:
+        lost = [period for period in begun if period not in wished]
+        if lost:
+            raise AnsibleError(
+                f"loki_config changes the store's periods that began on {', '.join(one['from'] for one in lost)}: what "
+                "was written in them could not be read any more. What to do: state them as they are in the "
+                "configuration on the host (/etc/loki/config.yml), and a new one that begins in the future below them."
+            )
+        return wished
+    if not begun:
+        return there if there and same_form(there[-1], wished[-1]) else wished
+    if same_form(there[-1], wished[-1]):
+        return there
+    if same_form(begun[-1], wished[-1]):
+        return begun
+    return [*begun, {**wished[-1], "from": (today + LEAD).isoformat()}]
+
+
+def same_form(one: Map, other: Map) -> bool:
+    return all(one.get(key) == other.get(key) for key in FORM)
+
+
+def active_period(periods: t.Sequence[Map], today: datetime.date) -> Map:
+    """The one in which lines are written now."""
+    return next((one for one in reversed(periods) if _day(one) <= today), periods[0])
+
+
+def keeps_metadata(period: Map) -> bool:
+    """Whether structured metadata can be stored in a period."""
+    return period.get("store") == "tsdb" and int(re.sub(r"\D", "", str(period.get("schema"))) or 0) >= 13
+
+
+def _with_day(period: Map) -> Period:
+    """YAML takes a day that is not quoted for a date."""
+    return {**period, "from": str(period.get("from", ""))[:10]}
+
+
+def _day(period: Map) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(str(period["from"])[:10])
+    except ValueError as error:
+        raise AnsibleError(
+            f"A period of Loki's store begins on {period['from']!r}. What to do: write a day, such as 2026-01-31."
+        ) from error
+
+
+# --- the configuration ---
+
+
+def build_config(
+    base: Map, over: Map, version: str, existing: str = "", today: datetime.date | None = None
+) -> dict[str, t.Any]:
+    """Ours with the user's over it, and the periods of a store that is there.
+
+    C(existing) is the text of the configuration in force.
+    """
+    gone = gone_keys(over, version)
+    if gone:
+        listed = "; ".join(f"{one.path}: {one.successor}" for one in gone)
+        raise AnsibleError(f"loki_config has keys that Loki {version} refuses. What to do: use instead: {listed}")
+    today = today or datetime.datetime.now(datetime.UTC).date()
+    config = merge_hash(plain(base), plain(over), list_merge="replace")
+    schema = config["schema_config"]
+    stated = "configs" in (over.get("schema_config") or {})
+    schema["configs"] = plan_periods(_periods_of(existing), schema["configs"], stated, today)
+    if "allow_structured_metadata" not in (over.get("limits_config") or {}) and not keeps_metadata(
+        active_period(schema["configs"], today)
+    ):
+        config["limits_config"]["allow_structured_metadata"] = False  # until a period begins that can
+    return t.cast("dict[str, t.Any]", _stated(config))
+
+
+def _periods_of(text: str) -> list[Map]:
+    try:
+        config = yaml.safe_load(text) or {}
+        return list((config.get("schema_config") or {}).get("configs") or [])
+    except (yaml.YAMLError, AttributeError) as error:
+        raise AnsibleError(
+            f"The configuration of Loki that is in force cannot be read, so the periods of its store are not known: "
+            f"{error}. What to do: mend /etc/loki/config.yml on the host, or state schema_config in loki_config and "
+            "move that file away."
+        ) from error
+
+
+def _stated(value: t.Any) -> t.Any:
+    """Without what is null, and without maps that are empty then."""
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _stated(one) for key, one in value.items() if one is not None}
+    return {key: one for key, one in kept.items() if one != {} or value[key] == {}}
+
+
+# --- rules ---
+
+
+def log_rules(paths: t.Iterable[str], stated: Map) -> dict[str, dict[str, t.Any]]:
+    """Rule files by their names, with the user's thresholds in them. Null takes an alert out."""
+    files = {os.path.basename(path): _read(path) for path in paths}
+    check_thresholds(
+        stated, [rule["alert"] for file in files.values() for group in file["groups"] for rule in group["rules"]]
+    )
+    for file in files.values():
+        for group in file["groups"]:
+            rules = [rule for rule in group["rules"] if stated.get(rule["alert"], 0) is not None]
+            group["rules"] = [_with_threshold(rule, stated) for rule in rules]
+    return files
+
+
+def check_thresholds(stated: Map, alerts: t.Collection[str]) -> None:
+    for name, value in stated.items():
+        if name not in alerts:
+            close = difflib.get_close_matches(str(name), alerts, 1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            raise AnsibleError(f"loki_thresholds: there is no log alert {name}.{hint} There are {', '.join(alerts)}.")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise AnsibleError(f"loki_thresholds: {name} is {value!r}. Use a number, or null to switch it off.")
+
+
+def _with_threshold(rule: Map, stated: Map) -> dict[str, t.Any]:
+    if rule["alert"] not in stated:
+        return dict(rule)
+    return {**rule, "expr": THRESHOLD.sub(f"> {stated[rule['alert']]}", rule["expr"], count=1)}
+
+
+def _read(path: str) -> dict[str, t.Any]:
+    with open(path, encoding="utf-8") as handle:
+        return t.cast("dict[str, t.Any]", yaml.safe_load(handle))
+
+
+# --- who has to reach whom ---
+
+
+def alertmanager_urls(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    """Where the ruler sends alerts: every Alertmanager of the inventory."""
+    job = component_job("alertmanager", groups.get("alertmanager", []), hostvars)
+    return [
+        f"{one['labels'].get('__scheme__', 'http')}://{one['targets'][0]}"
+        + one["labels"]["__alerts_path__"].removesuffix("/api/v2/alerts")
+        for one in alert_targets([job])
+    ]
+
+
+def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Problem]:
+    """What no single host shows: who cannot reach Loki, and members that share nothing."""
+    hosts = [host for host in groups.get("loki", []) if hostvars[host].get("loki_state", "present") != "absent"]
+    clients = sorted({host for group in CLIENTS for host in groups.get(group, [])})
+    problems = []
+    for host in hosts:
+        settings = hostvars[host]
+        stated = settings.get("loki_listen_address")
+        listens = split_address(str(stated))[0] if stated else mutual_address(settings)
+        others = [client for client in clients if client != host]
+        if is_loopback(listens) and others:
+            problems.append(
+                Problem(
+                    f"Loki on {host} serves the loopback alone, as it knows no passwords",
+                    f"{', '.join(others)} cannot reach it",
+                    "set monitoring_tls: selfsigned, so that it asks for certificates; or set loki_listen_address to "
+                    "an address that nobody but these hosts reaches",
+                )
+            )
+        own_storage = (settings.get("loki_config") or {}).get("common", {}).get("storage")
+        if len(hosts) > 1 and not settings.get("loki_s3") and not own_storage:
+            problems.append(
+                Problem(
+                    f"Loki on {host} keeps lines on its own disk, but {len(hosts)} hosts are in the group loki",
+                    "each would find only what was sent to it",
+                    "state loki_s3, which they all reach, or leave one host in the group",
+                )
+            )
+    return problems

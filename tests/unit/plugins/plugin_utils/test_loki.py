@@ -1,0 +1,271 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Periods of Loki's store, keys that are gone, log alerts, and who reaches it."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import (
+    alertmanager_urls,
+    build_config,
+    gone_keys,
+    gone_problems,
+    inventory_problems,
+    log_rules,
+    plan_periods,
+)
+
+ROOT = Path(__file__).resolve().parents[4]
+RULES = ROOT / "roles/loki/files/rules/opswatch_logs.yml"
+TODAY = datetime.date(2026, 11, 25)
+
+
+def period(begins: str, store: str = "tsdb", schema: str = "v13", objects: str = "filesystem") -> dict[str, t.Any]:
+    index = {"prefix": "index_", "period": "24h"}
+    return {"from": begins, "store": store, "object_store": objects, "schema": schema, "index": index}
+
+
+OURS = period("2024-04-01")
+GUIDE = period("2020-10-24", "boltdb-shipper", "v11")
+NEXT = period("2026-11-27")
+S3 = period("2024-04-01", objects="s3")
+
+
+@pytest.mark.parametrize(
+    ("existing", "wanted", "planned"),
+    [
+        pytest.param([], [OURS], [OURS], id="a new store"),
+        pytest.param([OURS], [OURS], [OURS], id="nothing new"),
+        pytest.param([GUIDE], [OURS], [GUIDE, NEXT], id="an old form gets a new period behind it"),
+        pytest.param([GUIDE, NEXT], [OURS], [GUIDE, NEXT], id="which stays on the day that it got"),
+        pytest.param([GUIDE, period("2026-11-26")], [OURS], [GUIDE, period("2026-11-26")], id="tomorrow, too"),
+        pytest.param([GUIDE, period("2026-11-25")], [OURS], [GUIDE, period("2026-11-25")], id="and once it has begun"),
+        pytest.param([GUIDE, OURS], [OURS], [GUIDE, OURS], id="the last one counts"),
+        pytest.param([OURS], [S3], [OURS, period("2026-11-27", objects="s3")], id="to S3"),
+        pytest.param([OURS, period("2026-11-27", objects="s3")], [OURS], [OURS], id="and back before it began"),
+        pytest.param(
+            [OURS, period("2026-11-26", objects="s3")],
+            [period("2024-04-01", schema="v14")],
+            [OURS, period("2026-11-27", schema="v14")],
+            id="another one before it began",
+        ),
+        pytest.param(
+            [OURS, period("2026-11-25", objects="s3")],
+            [OURS],
+            [OURS, period("2026-11-25", objects="s3"), NEXT],
+            id="and back after it began",
+        ),
+        pytest.param([period("2026-12-01")], [OURS], [period("2026-12-01")], id="nothing has begun"),
+        pytest.param([period("2026-12-01", "boltdb-shipper")], [OURS], [OURS], id="nothing has begun, nothing is lost"),
+        pytest.param([{**OURS, "from": datetime.date(2024, 4, 1)}], [OURS], [OURS], id="a day as YAML reads it"),
+    ],
+)
+def test_planned_periods(existing: t.Any, wanted: t.Any, planned: t.Any) -> None:
+    assert plan_periods(existing, wanted, False, TODAY) == planned
+    assert plan_periods(planned, wanted, False, TODAY) == planned, "a second run changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("existing", "stated"),
+    [
+        ([], [GUIDE]),
+        ([GUIDE], [GUIDE, period("2027-01-01")]),
+        ([GUIDE, NEXT], [GUIDE, period("2027-01-01")]),
+        ([GUIDE, NEXT], [GUIDE]),
+        ([GUIDE], [period("2019-01-01", "boltdb-shipper", "v9"), GUIDE]),
+    ],
+)
+def test_periods_of_the_user_that_keep_what_has_begun(existing: t.Any, stated: t.Any) -> None:
+    assert plan_periods(existing, stated, True, TODAY) == stated
+
+
+@pytest.mark.parametrize(
+    ("existing", "stated", "days"),
+    [
+        ([GUIDE], [OURS], "2020-10-24"),
+        ([GUIDE], [{**GUIDE, "schema": "v13"}], "2020-10-24"),
+        ([GUIDE], [{**GUIDE, "from": "2020-10-25"}], "2020-10-24"),
+        ([GUIDE, OURS], [period("2027-01-01")], "2020-10-24, 2024-04-01"),
+        ([OURS], [{**OURS, "index": {"prefix": "other_", "period": "24h"}}], "2024-04-01"),
+    ],
+)
+def test_periods_that_have_begun_are_never_changed(existing: t.Any, stated: t.Any, days: str) -> None:
+    with pytest.raises(AnsibleError, match=f"periods that began on {days}: what was written .* What to do: "):
+        plan_periods(existing, stated, True, TODAY)
+
+
+def test_a_period_needs_a_day() -> None:
+    with pytest.raises(AnsibleError, match="begins on 'soon'"):
+        plan_periods([{**OURS, "from": "soon"}], [OURS], False, TODAY)
+
+
+BASE: dict[str, t.Any] = {
+    "server": {"http_listen_port": 3100, "http_tls_config": None},
+    "frontend": {"grpc_client_config": None},
+    "schema_config": {"configs": [OURS]},
+    "limits_config": {"retention_period": "744h"},
+}
+
+
+def build(over: t.Any = None, existing: t.Any = None) -> dict[str, t.Any]:
+    text = yaml.safe_dump({"schema_config": {"configs": existing}}) if existing else ""
+    return build_config(BASE, over or {}, "3.6.15", text, TODAY)
+
+
+def test_config_leaves_out_what_is_null() -> None:
+    assert build() == {
+        "server": {"http_listen_port": 3100},
+        "schema_config": {"configs": [OURS]},
+        "limits_config": {"retention_period": "744h"},
+    }
+
+
+def test_users_settings_go_over_ours() -> None:
+    built = build({"limits_config": {"retention_period": "48h"}, "querier": {"max_concurrent": 4}, "x": {}})
+    assert built["limits_config"] == {"retention_period": "48h"}
+    assert built["querier"] == {"max_concurrent": 4}
+    assert built["x"] == {}, "an empty map that somebody wrote stays"
+
+
+@pytest.mark.parametrize(
+    ("existing", "over", "allowed"),
+    [
+        ([GUIDE], {}, False),
+        ([GUIDE, NEXT], {}, False),
+        ([GUIDE, period("2026-11-25")], {}, None),
+        ([period("2024-04-01", schema="v12")], {}, False),
+        ([OURS], {}, None),
+        ([GUIDE], {"limits_config": {"allow_structured_metadata": True}}, True),
+    ],
+)
+def test_structured_metadata_waits_for_a_period_that_can(existing: t.Any, over: t.Any, allowed: bool | None) -> None:
+    assert build(over, existing)["limits_config"].get("allow_structured_metadata") is allowed
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "schema_config: text"])
+def test_configuration_that_cannot_be_read_is_not_taken_for_a_new_store(text: str) -> None:
+    with pytest.raises(AnsibleError, match="periods of its store are not known"):
+        build_config(BASE, {}, "3.6.15", text, TODAY)
+
+
+# --- keys that are gone ---
+
+
+GUIDES_OWN = {
+    "limits_config": {"enforce_metric_name": False, "reject_old_samples": True},
+    "chunk_store_config": {"max_look_back_period": "0s"},
+    "storage_config": {"boltdb_shipper": {"shared_store": "filesystem"}},
+}
+
+
+def test_gone_keys() -> None:
+    assert [gone.path for gone in gone_keys(GUIDES_OWN, "3.6.15")] == [
+        "limits_config.enforce_metric_name",
+        "chunk_store_config.max_look_back_period",
+        "storage_config.boltdb_shipper.shared_store",
+    ]
+    assert gone_keys(GUIDES_OWN, "2.9.4") == []
+    assert gone_keys({"limits_config": None, "storage_config": {"boltdb_shipper": "text"}}, "3.6.15") == []
+
+
+def test_gone_keys_are_a_problem_each() -> None:
+    problems = gone_problems({"loki_config": GUIDES_OWN, "loki_version": "3.6.15"})
+    assert problems[1] == (
+        "loki_config has chunk_store_config.max_look_back_period, which Loki 3.6.15 refuses",
+        "it is gone since 3.0",
+        "use instead: limits_config.max_query_lookback",
+    )
+    assert len(problems) == 3
+    with pytest.raises(AnsibleError, match=r"max_look_back_period: limits_config\.max_query_lookback"):
+        build(GUIDES_OWN)
+
+
+# --- log alerts ---
+
+
+def rules(stated: t.Any) -> dict[str, dict[str, t.Any]]:
+    groups = log_rules([str(RULES)], stated)["opswatch_logs.yml"]["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def test_thresholds_of_log_alerts() -> None:
+    ours = rules({})
+    assert ours == {
+        rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    }
+    changed = rules({"LogErrorBurst": 7.5, "LogServiceSilent": None})
+    assert changed["LogErrorBurst"]["expr"] == ours["LogErrorBurst"]["expr"].replace("> 20", "> 7.5")
+    assert set(ours) - set(changed) == {"LogServiceSilent"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"LogErrorBurts": 3}, "no log alert LogErrorBurts. Did you mean LogErrorBurst?"),
+        ({"LogErrorBurst": "many"}, "LogErrorBurst is 'many'. Use a number"),
+        ({"LogErrorBurst": True}, "LogErrorBurst is True. Use a number"),
+    ],
+)
+def test_thresholds_that_are_none(stated: t.Any, said: str) -> None:
+    with pytest.raises(AnsibleError) as caught:
+        rules(stated)
+    assert said in str(caught.value)
+
+
+# --- who reaches whom ---
+
+
+def test_ruler_sends_to_every_alertmanager() -> None:
+    hostvars: dict[str, dict[str, t.Any]] = {
+        "one": {"monitoring_tls": "selfsigned", "alertmanager_external_url": "https://example.com/alerts/"},
+        "two": {"monitoring_address": "10.0.0.2"},
+        "three": {"alertmanager_state": "absent"},
+    }
+    assert alertmanager_urls({"alertmanager": list(hostvars)}, hostvars) == [
+        "https://one:9093/alerts",
+        "http://10.0.0.2:9093",
+    ]
+    assert alertmanager_urls({}, {}) == []
+
+
+GROUPS = {"loki": ["mon1"], "prometheus": ["mon1"], "promtail": ["mon1", "app1"]}
+
+
+@pytest.mark.parametrize(
+    ("groups", "settings", "said"),
+    [
+        (GROUPS, {}, "serves the loopback alone"),
+        (GROUPS, {"monitoring_tls": "own"}, "serves the loopback alone"),
+        (
+            GROUPS,
+            {"loki_listen_address": "127.0.0.1:3100", "monitoring_tls": "selfsigned"},
+            "serves the loopback alone",
+        ),
+        (GROUPS, {"monitoring_tls": "selfsigned"}, ""),
+        (GROUPS, {"monitoring_tls": "own", "monitoring_tls_ca": "/ca.crt"}, ""),
+        (GROUPS, {"loki_listen_address": "10.0.0.1:3100"}, ""),
+        (GROUPS, {"loki_state": "absent"}, ""),
+        ({**GROUPS, "promtail": ["mon1"]}, {}, ""),
+    ],
+)
+def test_loopback_that_others_cannot_reach(groups: t.Any, settings: t.Any, said: str) -> None:
+    problems = inventory_problems(groups, {"mon1": settings, "app1": {}})
+    assert [said in problem.what for problem in problems] == ([True] if said else [])
+    assert all("app1 cannot reach it" in problem.seen and "mon1" not in problem.seen for problem in problems)
+
+
+def test_members_need_a_store_that_they_share() -> None:
+    groups = {"loki": ["one", "two"]}
+    secure = {"monitoring_tls": "selfsigned"}
+    (first, second) = inventory_problems(groups, {"one": secure, "two": secure})
+    assert first.what == "Loki on one keeps lines on its own disk, but 2 hosts are in the group loki"
+    assert "two" in second.what
+    shared = {**secure, "loki_s3": {"bucket": "lines"}}
+    native = {**secure, "loki_config": {"common": {"storage": {"gcs": {"bucket_name": "lines"}}}}}
+    assert inventory_problems(groups, {"one": shared, "two": native}) == []
