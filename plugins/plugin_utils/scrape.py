@@ -18,10 +18,19 @@ from .role_facts import default
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
 # Components that expose metrics themselves, and those of them that the servers' password opens, not the exporters'.
-COMPONENTS = ("prometheus", "alertmanager", "node_exporter", "cadvisor", "postgres_exporter", "blackbox_exporter")
+COMPONENTS = (
+    "prometheus",
+    "alertmanager",
+    "promtail",
+    "alloy",
+    "node_exporter",
+    "cadvisor",
+    "postgres_exporter",
+    "blackbox_exporter",
+)
 SERVERS = ("prometheus", "alertmanager")
 # Those that cannot ask for a password, nor serve TLS.
-OPEN = ("cadvisor",)
+OPEN = ("cadvisor", "promtail", "alloy")
 PROBES = "probe"  # the job of what the blackbox exporters ask: probes.py
 
 SERVICE_DEFAULTS: dict[str, t.Any] = {
