@@ -5,8 +5,11 @@
 Each lies in tests/standins, says in its --version what it is, and answers as the real one was recorded to.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable
+import io
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +36,26 @@ def pack_cadvisor(mirror: Path) -> Packed:
     return Packed(version, path)
 
 
-STAND_INS: dict[str, Callable[[Path], Packed]] = {"cadvisor": pack_cadvisor}
+def pack_log_agent(name: str, mirror: Path) -> Packed:
+    """A program of two files and of PyYAML, as it reads the real one's configuration. Its checksum is in our lock."""
+    version = _stated(name, "defaults")[f"{name}_version"]
+    release = _stated(name, "vars")[f"__{name}_release"]
+    path = release["path"].format(version=version, arch="amd64")
+    modules = {f"yaml/{one.name}": one.read_bytes() for one in Path(yaml.__file__).parent.glob("*.py")}
+    modules["__main__.py"] = (SOURCES / f"log_agents/{name}.py").read_bytes()
+    modules["agent.py"] = (SOURCES / "log_agents/agent.py").read_bytes()
+    modules["metrics.tsv"] = (ROOT / f"tests/fixtures/metrics/{name}-{version}.tsv").read_bytes()
+    modules["version.txt"] = version.encode()
+    program = b"#!/usr/bin/python3\n" + _zipped(modules)
+    _write(mirror / path, _zipped({release["names"][name].format(arch="amd64"): program}))
+    return Packed(version, path)
+
+
+STAND_INS: dict[str, Callable[[Path], Packed]] = {
+    "cadvisor": pack_cadvisor,
+    "promtail": functools.partial(pack_log_agent, "promtail"),
+    "alloy": functools.partial(pack_log_agent, "alloy"),
+}
 
 
 def build(mirror: Path) -> dict[str, list[str]]:
@@ -48,6 +70,15 @@ def build(mirror: Path) -> dict[str, list[str]]:
 def _stated(role: str, folder: str) -> dict[str, Any]:
     stated: dict[str, Any] = yaml.safe_load((ROOT / "roles" / role / folder / "main.yml").read_text())
     return stated
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """A zip that comes out the same from the same files."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in sorted(files.items()):
+            packed.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return held.getvalue()
 
 
 def _write(path: Path, data: bytes) -> None:
