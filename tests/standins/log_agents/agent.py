@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the stand-ins for Promtail and Alloy share: read whole lines, push them to Loki, note how far they are.
 
-Of the pipelines it knows what the tests look at: time, level and service of a JSON line, and the name of the file. A line
-is noted as read when all Lokis have it, so it may be sent twice and is never lost; the real ones are less careful.
+Of the pipelines it knows what the tests look at: time, level and service of a JSON line, and the name of the file. A
+line is noted as read when all Lokis have it, so it may be sent twice and is never lost; the real ones are less careful.
 """
 
 import glob
@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ def entry(line: str, source: dict[str, str]) -> tuple[dict[str, str], list[Any]]
     at = time.time_ns()
     try:
         told = datetime.fromisoformat(str(fields["timestamp"]).replace("Z", "+00:00"))
-        told = told if told.tzinfo else told.replace(tzinfo=timezone.utc)
+        told = told if told.tzinfo else told.replace(tzinfo=UTC)
         at = int(told.timestamp()) * 10**9 + told.microsecond * 1000
     except (KeyError, ValueError):
         pass
@@ -149,7 +149,10 @@ class Reader(threading.Thread):
 
 def metrics(recorded: str, loaded: float, prefix: str) -> str:
     """What the real one was recorded to expose; of its values only those of the last load mean anything."""
-    said = {f"{prefix}_config_last_load_successful": 1.0, f"{prefix}_config_last_load_success_timestamp_seconds": loaded}
+    said = {
+        f"{prefix}_config_last_load_successful": 1.0,
+        f"{prefix}_config_last_load_success_timestamp_seconds": loaded,
+    }
     lines = []
     for line in recorded.splitlines():
         name, kind, labels = (line + "\t\t").split("\t")[:3]

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for Alloy, for tests where the real one is out of reach. It is not Alloy, and says so.
 
-It reads the language as the role writes it, a block or an attribute a line, refuses unknown flags, components and stages
-as the real one does, and reads and sends what agent.py knows of.
+It reads the language as the role writes it, a block or an attribute a line, refuses unknown flags, components and
+stages as the real one does, and reads and sends what agent.py knows of.
 """
 
 import json
@@ -17,18 +17,18 @@ import yaml
 from agent import Client, Config, Places, serve
 
 SAYS = "alloy, version v{version} (stand-in of opswatch.monitoring, not the real program)"
-COMPONENTS = set(
-    """logging tracing http local.file_match loki.source.file loki.source.journal loki.source.syslog loki.relabel
-    loki.process loki.write prometheus.scrape prometheus.remote_write""".split()
-)
-STAGES = set(
-    """decolorize docker cri drop json label_drop label_keep labels limit logfmt luhn match metrics multiline output
-    pack regex replace sampling static_labels structured_metadata template tenant timestamp truncate""".split()
-)
-FLAGS = set(
-    """server.http.listen-addr server.http.enable-pprof server.http.disable-support-bundle storage.path stability.level
-    disable-reporting config.format cluster.enabled help""".split()
-)
+COMPONENTS = """
+    logging tracing http local.file_match loki.source.file loki.source.journal loki.source.syslog loki.relabel
+    loki.process loki.write prometheus.scrape prometheus.remote_write
+"""
+STAGES = """
+    decolorize docker cri drop json label_drop label_keep labels limit logfmt luhn match metrics multiline output
+    pack regex replace sampling static_labels structured_metadata template tenant timestamp truncate
+"""
+FLAGS = """
+    server.http.listen-addr server.http.enable-pprof server.http.disable-support-bundle storage.path stability.level
+    disable-reporting config.format cluster.enabled help
+"""
 HEADER = re.compile(r'([\w.]+)(?: "(\w+)")? \{')
 ATTRIBUTE = re.compile(r"(\w+) = (.+)")
 TEXT = r'"(?:[^"\\]|\\.)*"'
@@ -49,6 +49,12 @@ class Block:
         return str(json.loads(self.attributes[attribute]))
 
 
+def _known(block: Block, depth: int) -> list[str]:
+    if block.name.startswith("stage."):
+        return STAGES.split()
+    return COMPONENTS.split() if depth == 1 else [block.name]
+
+
 def parse(path: str) -> list[Block]:
     try:
         with open(path, encoding="utf-8") as handle:
@@ -62,7 +68,7 @@ def parse(path: str) -> list[Block]:
             continue
         if header := HEADER.fullmatch(line):
             block = Block(header[1], header[2] or "")
-            known = STAGES if block.name.startswith("stage.") else COMPONENTS if len(open_ones) == 1 else {block.name}
+            known = _known(block, len(open_ones))
             if block.name.removeprefix("stage.") not in known:
                 refuse(f'{path}:{number}: cannot find the definition of component name "{block.name}"')
             open_ones[-1].blocks.append(block)
@@ -80,9 +86,11 @@ def parse(path: str) -> list[Block]:
 
 def config(path: str) -> Config:
     blocks = parse(path)
-    named = {name: [block for block in blocks if block.name == name] for name in COMPONENTS}
+    named = {name: [block for block in blocks if block.name == name] for name in COMPONENTS.split()}
     files = {
-        block.label: [json.loads(text) for text in re.findall(rf"__path__ = ({TEXT})", block.attributes["path_targets"])]
+        block.label: [
+            json.loads(text) for text in re.findall(rf"__path__ = ({TEXT})", block.attributes["path_targets"])
+        ]
         for block in named["local.file_match"]
     }
     (write,) = named["loki.write"]
@@ -109,7 +117,9 @@ def places(path: str, storage: str) -> Places:
                 continue
             ours = f"{storage}/{block.name}.{block.label}/positions.yml"
             legacy = block if "legacy_positions_file" in block.attributes else next(iter(block.blocks), Block("", ""))
-            theirs = next((legacy.text(key) for key in ("legacy_positions_file", "file") if key in legacy.attributes), "")
+            theirs = next(
+                (legacy.text(key) for key in ("legacy_positions_file", "file") if key in legacy.attributes), ""
+            )
             if os.path.exists(ours):
                 with open(ours, encoding="utf-8") as handle:
                     pairs = re.findall(r"\? path: (.*)\n +labels: '\{\}'\n +: \"(.*)\"", handle.read())
@@ -140,7 +150,7 @@ def read_flags(arguments: list[str]) -> dict[str, Any]:
             found[""].append(word)
             continue
         name, _, value = word[2:].partition("=")
-        if name not in FLAGS:
+        if name not in FLAGS.split():
             refuse(f"unknown flag: --{name}")
         found[name] = value
     return found

@@ -15,10 +15,10 @@ from agent import Client, Config, Places, serve
 SAYS = "promtail, version {version} (stand-in of opswatch.monitoring, not the real program)"
 SECTIONS = {"global", "server", "client", "clients", "positions", "scrape_configs", "target_config", "limits_config"}
 SECTIONS |= {"options", "tracing", "wal"}
-STAGES = set(
-    """docker cri decolorize drop eventlogmessage geoip json labeldrop labelallow labels limit logfmt match metrics
-    multiline output pack regex replace sampling static_labels structured_metadata template tenant timestamp""".split()
-)
+STAGES = """
+    docker cri decolorize drop eventlogmessage geoip json labeldrop labelallow labels limit logfmt match metrics
+    multiline output pack regex replace sampling static_labels structured_metadata template tenant timestamp
+"""
 SWITCHES = {"version", "check-syntax", "dry-run", "inspect", "config.expand-env", "print-config-stderr"}
 VALUES = {"config.file", "log.level", "client.external-labels", "server.http-listen-port"}
 
@@ -57,7 +57,7 @@ def check(found: dict[str, Any]) -> None:
         refuse("error creating promtail: at least one client config must be provided")
     for job in found["scrape_configs"]:
         for stage in job.get("pipeline_stages", []):
-            if len(stage) != 1 or set(stage) - STAGES:
+            if len(stage) != 1 or set(stage) - set(STAGES.split()):
                 refuse(f"error creating promtail: failed to make file target manager: Unknown stage type: {stage}")
 
 
