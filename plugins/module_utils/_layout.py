@@ -23,6 +23,14 @@ class Layout:
     def home(self) -> str:
         return f"{self.root}{GENERATIONS_HOME}/{self.name}"
 
+    def others(self) -> list[str]:
+        """The other components of this collection that are on the host."""
+        try:
+            names = sorted(os.listdir(os.path.dirname(self.home)))
+        except FileNotFoundError:
+            return []
+        return [name for name in names if name != self.name and os.path.islink(Layout(name, self.root).current)]
+
     @property
     def generations(self) -> str:
         return f"{self.home}/generations"

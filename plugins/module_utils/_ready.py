@@ -116,25 +116,33 @@ def _refused_credentials(endpoint: Endpoint, answer: Answer) -> ComponentError |
     )
 
 
+def _reload_metrics(prefix: str, text: str) -> tuple[str, str]:
+    """The metrics that tell whether the last reload succeeded, and when. Alloy does not call it a reload."""
+    load = f"{prefix}_config_last_load"
+    stem = load if metric(text, f"{load}_successful") is not None else f"{prefix}_config_last_reload"
+    return f"{stem}_successful", f"{stem}_success_timestamp_seconds"
+
+
 def reload(
     unit: str, endpoint: Endpoint | None, metrics: str, alive: t.Callable[[], None], patience: float = 60
 ) -> None:
     """Reload a unit and, where its metrics tell, see that the program took the new configuration.
 
-    C(metrics) is the prefix of C(_config_last_reload_successful) and C(_config_last_reload_success_timestamp_seconds).
+    C(metrics) is the prefix of C(_config_last_reload_successful) and C(_config_last_reload_success_timestamp_seconds),
+    or of the same with C(_load_), as Alloy calls them.
     """
     if not metrics or not endpoint:
         command("systemctl", "reload", unit)
         return
-    success = f"{metrics}_config_last_reload_successful"
-    stamp = f"{metrics}_config_last_reload_success_timestamp_seconds"
     earlier = ask(endpoint, "/metrics")
+    success, stamp = _reload_metrics(metrics, earlier.text)
     for _attempt in range(10):  # without the earlier time stamp nothing would be proven
         # Unless it shows the old certificate, until the reload: then it is the new one that proves it.
         if earlier.refusal or metric(earlier.text, stamp) is not None:
             break
         time.sleep(0.2)
         earlier = ask(endpoint, "/metrics")
+        success, stamp = _reload_metrics(metrics, earlier.text)
     before, failed_before = metric(earlier.text, stamp), metric(earlier.text, success) == 0
     command("systemctl", "reload", unit)
     deadline, trusted_by = time.monotonic() + patience, time.monotonic() + LASTING

@@ -315,4 +315,9 @@ effect:
   type: str
   returned: success
   sample: reload
+others:
+  description: The other components of this collection that are on the host.
+  type: list
+  elements: str
+  returned: success
 """

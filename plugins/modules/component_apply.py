@@ -239,6 +239,11 @@ effect:
   description: What the service was asked.
   type: str
   returned: success
+others:
+  description: The other components of this collection that are on the host.
+  type: list
+  elements: str
+  returned: success
 before:
   description: Earlier content, compressed by zlib and as base64, of every file that changed. Absent for files that are new and for secrets.
   type: list
@@ -325,7 +330,7 @@ def main() -> None:
         module.fail_json(msg=str(error), actions=actions, **learned(layout, spec))
     for warning in result.pop("foreign", []):
         module.warn(warning)
-    module.exit_json(**result, **({} if module.check_mode else learned(layout, spec)))
+    module.exit_json(**result, others=layout.others(), **({} if module.check_mode else learned(layout, spec)))
 
 
 def learned(layout: Layout, spec: Spec | None) -> dict[str, t.Any]:

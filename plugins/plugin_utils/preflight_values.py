@@ -19,6 +19,7 @@ from ansible.module_utils.errors import UnsupportedError
 from . import role_facts
 from .addresses import split_address
 from .databases import checked_databases
+from .logs import checked_log, checked_logs
 from .preflight_report import Problem, from_error, refused
 from .probes import checked_target, listed_probes
 from .release import of_version
@@ -93,6 +94,7 @@ class Entries(t.NamedTuple):
 
 ENTRIES = {
     SERVICES: Entries("name", checked_service, lambda _entries, _host: None),  # together they are jobs: jobs_problems()
+    "monitoring_logs": Entries("name", checked_log, checked_logs),
     "postgres_exporter_databases": Entries(
         "database", lambda entry, _host: checked_databases([entry]), lambda entries, _host: checked_databases(entries)
     ),

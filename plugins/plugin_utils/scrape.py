@@ -24,6 +24,8 @@ COMPONENTS = (
     "alertmanager",
     "grafana",
     "loki",
+    "promtail",
+    "alloy",
     "node_exporter",
     "cadvisor",
     "postgres_exporter",
@@ -31,7 +33,7 @@ COMPONENTS = (
 )
 SERVERS = ("prometheus", "alertmanager")
 # Those that cannot ask for a password, nor serve TLS.
-OPEN = ("cadvisor",)
+OPEN = ("cadvisor", "promtail", "alloy")
 # Those that know no passwords: they ask for a certificate of the inventory's authority, or serve the loopback alone.
 MUTUAL = ("loki",)
 PROBES = "probe"  # the job of what the blackbox exporters ask: probes.py

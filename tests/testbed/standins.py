@@ -5,11 +5,11 @@
 Each lies in tests/standins, says in its version what it is, and answers as the real one was recorded to.
 """
 
+import functools
 import gzip
 import hashlib
 import io
 import tarfile
-import zipapp
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +21,7 @@ from .paths import ROOT
 
 SOURCES = ROOT / "tests/standins"
 LOCK = "releases.lock.yml"
+PYTHON = b"#!/usr/bin/python3\n"  # before a zip that it can run
 
 
 class Packed(NamedTuple):
@@ -65,10 +66,7 @@ def pack_loki(mirror: Path) -> Packed:
     version = _stated("loki", "defaults")["loki_version"]
     release = _stated("loki", "vars")["__loki_release"]
     path = release["path"].format(version=version, arch="amd64")
-    modules = {f"yaml/{one.name}": one.read_bytes() for one in Path(yaml.__file__).parent.glob("*.py")}
-    modules |= {one.name: one.read_bytes() for one in (SOURCES / "loki").glob("*.py")}
-    modules["metrics.tsv"] = (ROOT / f"tests/fixtures/metrics/loki-{version}.tsv").read_bytes()
-    program = b"#!/usr/bin/python3\n" + _zipped(modules)
+    program = _with_yaml("loki", version, _sources("loki"))
     archive = _zipped({release["names"]["loki"].format(arch="amd64"): program})
     _write(mirror / path, archive)
     sums = f"{hashlib.sha256(archive).hexdigest()}  {Path(path).name}\n"
@@ -76,10 +74,24 @@ def pack_loki(mirror: Path) -> Packed:
     return Packed(version, path, published=True)
 
 
+def pack_log_agent(name: str, mirror: Path) -> Packed:
+    """A program of two files and of PyYAML, as it reads the real one's configuration. Its checksum is in our lock."""
+    version = _stated(name, "defaults")[f"{name}_version"]
+    release = _stated(name, "vars")[f"__{name}_release"]
+    path = release["path"].format(version=version, arch="amd64")
+    sources = {"__main__.py": SOURCES / f"log_agents/{name}.py", "agent.py": SOURCES / "log_agents/agent.py"}
+    modules = {module: source.read_bytes() for module, source in sources.items()}
+    modules["version.txt"] = version.encode()
+    _write(mirror / path, _zipped({release["names"][name].format(arch="amd64"): _with_yaml(name, version, modules)}))
+    return Packed(version, path, published=False)
+
+
 STAND_INS: dict[str, Callable[[Path], Packed]] = {
     "cadvisor": pack_cadvisor,
     "grafana": pack_grafana,
     "loki": pack_loki,
+    "promtail": functools.partial(pack_log_agent, "promtail"),
+    "alloy": functools.partial(pack_log_agent, "alloy"),
 }
 
 
@@ -98,11 +110,20 @@ def _stated(role: str, folder: str) -> dict[str, Any]:
     return stated
 
 
+def _with_yaml(name: str, version: str, modules: Mapping[str, bytes]) -> bytes:
+    """A program with PyYAML in it, and the metrics that the real one was recorded to have."""
+    library = {f"yaml/{one.name}": one.read_bytes() for one in Path(yaml.__file__).parent.glob("*.py")}
+    metrics = (ROOT / f"tests/fixtures/metrics/{name}-{version}.tsv").read_bytes()
+    return PYTHON + _zipped({**library, **modules, "metrics.tsv": metrics})
+
+
 def _program(name: str) -> bytes:
     """A folder of tests/standins as one file that can be run."""
-    made = io.BytesIO()
-    zipapp.create_archive(SOURCES / name, made, "/usr/bin/env python3", filter=lambda path: path.suffix == ".py")
-    return made.getvalue()
+    return PYTHON + _zipped(_sources(name))
+
+
+def _sources(name: str) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in (SOURCES / name).glob("*.py")}
 
 
 def _tar_gz(folder: str, files: Mapping[str, bytes]) -> bytes:

@@ -408,7 +408,7 @@ def test_inventory_without_any_component(controller: Controller) -> None:
 
 def test_two_log_agents(controller: Controller) -> None:
     controller.groups |= {"promtail": ["app1"], "alloy": ["app1"]}
-    (problem,) = problems(controller.run())
+    (problem,) = problems(controller.run(promtail_state="absent", alloy_state="absent"))
     assert problem.startswith("the host is in the groups promtail and alloy")
 
 

@@ -394,6 +394,14 @@ def test_reload_is_seen_in_the_metrics(site: t.Any, systemd: t.Any) -> None:
     assert site.asked["/metrics"] == 3
 
 
+def test_reload_of_a_program_that_calls_it_a_load(site: t.Any, systemd: t.Any) -> None:
+    systemd.set("app.service")
+    pages = [reload_metrics(1, 10), reload_metrics(1, 10), reload_metrics(1, 11)]
+    site.pages["/metrics"] = [page.replace(b"_last_reload_", b"_last_load_") for page in pages]
+    reload("app.service", Endpoint(site.url), "app", alive, patience=10)
+    assert site.asked["/metrics"] == 3
+
+
 def test_reload_that_the_program_refuses(site: t.Any, systemd: t.Any) -> None:
     systemd.set("app.service")
     site.pages["/metrics"] = [reload_metrics(1, 10), reload_metrics(0, 10)]

@@ -23,11 +23,12 @@ def test_role_states_its_release_as_plain_data(component: str) -> None:
 @pytest.mark.parametrize("component", role_facts.components())
 def test_the_task_uses_what_the_preflight_reads(component: str) -> None:
     with open(role_facts.role_path(component, "tasks", "main.yml"), encoding="utf-8") as handle:
-        tasks = [
-            task["opswatch.monitoring.component"]
-            for task in yaml.safe_load(handle)
-            if "opswatch.monitoring.component" in task
-        ]
+        loaded = yaml.safe_load(handle)
+    tasks = [
+        task["opswatch.monitoring.component"]
+        for task in (inner for outer in loaded for inner in [outer, *outer.get("block", [])])
+        if "opswatch.monitoring.component" in task
+    ]
     for task in tasks:
         assert task["release"] == f"{{{{ __{component}_release }}}}"
         assert bool(task.get("packages")) == bool(role_facts.packages(component))

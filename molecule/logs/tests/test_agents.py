@@ -1,0 +1,169 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Promtail and Alloy: what they read comes back from Loki as it was written, and one may follow the other."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import uuid
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.testbed import scenario
+from tests.testbed.scenario import Loki, wait_for
+
+SERVER = "opswatch-logs"
+HOSTS = {"promtail": "opswatch-promtail", "alloy": "opswatch-alloy"}
+WRITER = """
+import datetime, json, os, time
+os.makedirs("/var/log/app", exist_ok=True)
+with open("/var/log/app/SERVICE.log", "a") as file:
+    for number in range(COUNT):
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
+        file.write(json.dumps({"timestamp": now, "level": "INFO", "service": "SERVICE", "number": number}) + "\\n")
+        file.flush()
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture(scope="module")
+def loki(tmp_path_factory: pytest.TempPathFactory) -> Loki:
+    return Loki(SERVER, tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(params=HOSTS)
+def agent(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def service() -> str:
+    """One of this test's own."""
+    return f"test-{uuid.uuid4().hex[:8]}"
+
+
+def write(host: str, path: str, *lines: str) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    command = ["docker", "exec", "-i", host, "sh", "-c", f"mkdir -p $(dirname {path}); cat >>{path}"]
+    subprocess.run(command, input=text, text=True, check=True)
+
+
+def expect(loki: Loki, query: str, count: int, seconds: float = 30) -> list[Any]:
+    """What Loki has, as soon as it is so many lines: time, line, labels and metadata."""
+    found: list[Any] = []
+
+    def complete() -> bool:
+        found[:] = loki.lines(query)
+        return len(found) >= count
+
+    wait_for(f"{count} lines of {query}", complete, seconds)
+    return found
+
+
+def test_a_line_keeps_its_time_its_context_and_its_level(loki, agent, service):
+    at = datetime.now(UTC).replace(microsecond=123456)
+    fields = {"level": "WARNING", "service": service, "message": "grüß {}", "module": "routes", "context": {"ids": [1]}}
+    line = json.dumps({"timestamp": at.isoformat(), **fields})
+    write(HOSTS[agent], f"/var/log/app/{service}.log", line)
+    ((stamp, text, known),) = expect(loki, f'{{service="{service}", level="warn"}}', 1)
+    assert (int(stamp), text) == (int(at.timestamp()) * 10**9 + 123456000, line)
+    assert (known["instance"], known["module"]) == (HOSTS[agent], "routes")
+
+
+def test_a_line_that_is_no_json_has_its_file_for_a_service(loki, agent, service):
+    before = time.time_ns()
+    write(HOSTS[agent], f"/var/log/app/{service}.log", "plain text")
+    ((stamp, text, _known),) = expect(loki, f'{{service="{service}"}}', 1)
+    assert text == "plain text"
+    assert before < int(stamp) < time.time_ns()
+
+
+def test_the_journal_is_read(loki, agent, service):
+    scenario.host(HOSTS[agent]).check_output(f"echo 'it said so' | systemd-cat -t {service} -p warning")
+    ((_stamp, text, _known),) = expect(loki, f'{{service="{service}"}}', 1)
+    assert text == "it said so"
+
+
+def test_they_read_as_members_and_not_as_root(agent):
+    host = scenario.host(HOSTS[agent])
+    security = host.check_output(f"systemd-analyze security {agent} --no-pager")
+    assert float(re.findall(r"exposure level for \w+.service: ([\d.]+)", security)[0]) <= 2.0
+    status = host.check_output(f"cat /proc/$(systemctl show --property MainPID --value {agent})/status")
+    assert "Uid:\t0" not in status
+    assert re.search(r"CapEff:\t0+\n", status)
+    groups = host.check_output("getent group adm systemd-journal | cut -d: -f3").split()
+    assert set(groups) <= set(re.findall(r"Groups:\t(.*)", status)[0].split())
+
+
+@pytest.mark.parametrize(
+    ("agent", "variables", "said"),
+    [
+        ("promtail", {"promtail_flags": {"no.such": 1}}, "flag provided but not defined: -no.such"),
+        ("promtail", {"promtail_config": {"no_such": 1}}, "field no_such not found"),
+        ("alloy", {"alloy_flags": {"no.such": 1}}, "unknown flag: --no.such"),
+        ("alloy", {"alloy_config": 'loki.wright "x" {\n}'}, "cannot find the definition of component name"),
+    ],
+)
+def test_what_they_refuse_leaves_the_old_one_reading(loki, service, agent, variables, said):
+    before = scenario.in_force(HOSTS[agent], agent)
+    run = scenario.playbook("site.yml", "--tags", agent, variables=variables)
+    assert run.rc != 0
+    assert said in run.said
+    assert scenario.in_force(HOSTS[agent], agent) == before
+    write(HOSTS[agent], f"/var/log/app/{service}.log", "still read")
+    expect(loki, f'{{service="{service}"}}', 1)
+
+
+def test_alloy_reloads(loki, service):
+    """A changed pipeline asks for no restart, and nothing is read twice."""
+    host = HOSTS["alloy"]
+    write(host, f"/var/log/app/{service}.log", "first")
+    expect(loki, f'{{service="{service}"}}', 1)
+    before = scenario.in_force(host, "alloy")
+    logs = [{"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"], "drop": [{"matches": "^noise"}]}]
+    run = scenario.playbook("site.yml", "-v", "--tags", "alloy", variables={"monitoring_logs": logs})
+    assert run.rc == 0
+    assert "reloaded alloy.service" in run.said
+    assert scenario.in_force(host, "alloy").pid == before.pid
+    write(host, f"/var/log/app/{service}.log", "noise", "second")
+    assert [line for _stamp, line, _known in expect(loki, f'{{service="{service}"}}', 2)] == ["first", "second"]
+    assert scenario.playbook("site.yml", "--tags", "alloy").rc == 0
+
+
+def moved(host: str, group: str, folder: Path) -> Path:
+    """The inventory with a host in another group, and everything beside it."""
+    known = yaml.safe_load((scenario.inventory() / "ansible_inventory.yml").read_text())
+    for name in HOSTS:
+        known[name]["hosts"].pop(host, None)
+    known[group]["hosts"][host] = known["all"]["hosts"][host]
+    folder.mkdir()
+    for name in ("group_vars", "secrets"):
+        (folder / name).symlink_to(scenario.inventory() / name)
+    (folder / "hosts.yml").write_text(yaml.safe_dump(known))
+    return folder
+
+
+@pytest.mark.parametrize("group", ["alloy", "promtail"])
+def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group, tmp_path):
+    """Promtail to Alloy, and back: none is missing, none is there twice, and never do both run."""
+    count, host, other = 1500, HOSTS["promtail"], "promtail" if group == "alloy" else "alloy"
+    script = WRITER.replace("SERVICE", service).replace("COUNT", str(count))
+    with subprocess.Popen(["docker", "exec", host, "python3", "-c", script]) as writer:
+        run = scenario.playbook("site.yml", "-v", "--tags", group, inventories=[moved(host, group, tmp_path / "inv")])
+        assert writer.wait(60) == 0
+    assert run.rc == 0
+    assert f"removed {other}: unit, links, generations and releases" in run.said
+    numbers = Counter(
+        json.loads(line)["number"] for _stamp, line, _known in expect(loki, f'{{service="{service}"}}', count)
+    )
+    assert numbers == Counter(range(count))
+    units = scenario.host(host).run("systemctl is-active promtail alloy").stdout.split()
+    assert units == (["inactive", "active"] if group == "alloy" else ["active", "inactive"])

@@ -1,0 +1,29 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters that make the log agents' configuration of C(monitoring_logs)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import logs_alloy, logs_promtail
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_logs, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import plain
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import HostVars
+
+Groups = t.Mapping[str, t.Sequence[str]]
+
+
+def promtail_config(
+    logs: t.Any, host: str, groups: Groups, hostvars: HostVars, settings: t.Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    return logs_promtail.promtail_config(checked_logs(plain(logs), host), pushes(host, groups, hostvars), settings)
+
+
+def alloy_config(logs: t.Any, host: str, groups: Groups, hostvars: HostVars, settings: t.Mapping[str, t.Any]) -> str:
+    return logs_alloy.alloy_config(checked_logs(plain(logs), host), pushes(host, groups, hostvars), settings)
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"promtail_config": promtail_config, "alloy_config": alloy_config}

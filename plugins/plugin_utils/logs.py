@@ -1,0 +1,230 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""What is read as logs, and where it goes: C(monitoring_logs), checked and completed, and the group C(loki)."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible.errors import AnsibleError
+
+from .addresses import is_loopback, split_address
+from .scrape import HostVars, address_of, join
+
+# The labels that we set ourselves; each further one multiplies the streams.
+LABELS = ("instance", "service", "level")
+
+DEFAULTS: dict[str, t.Any] = {
+    "service": "",
+    "labels": {},
+    "format": "json",
+    "expression": "",
+    "time_field": "timestamp",
+    "time_formats": [
+        "RFC3339Nano",
+        # Without an offset. Go takes fractions of a second, after a point or a comma, where the layout has none.
+        "2006-01-02T15:04:05",
+        "2006-01-02 15:04:05Z07:00",
+        "2006-01-02 15:04:05",
+    ],
+    "time_zone": "UTC",
+    "level_field": "level",
+    "service_field": "service",
+    "message_field": "message",
+    "metadata": ["logger", "module", "function", "event_type", "trace_id", "request_id"],
+    "keep": "line",
+    "multiline": {},
+    "drop": [],
+    "limit": {},
+}
+# What each kind has beside these. None: it has to be stated.
+KINDS: dict[str, dict[str, t.Any]] = {
+    "files": {"paths": None, "exclude": []},
+    "journal": {"max_age": "12h"},
+    "docker": {
+        "paths": ["/var/lib/docker/containers/*/*-json.log"],
+        "exclude": [],
+        "container_labels": [],
+    },
+    "syslog": {"listen_address": "127.0.0.1:1514", "protocol": "tcp"},
+}
+CHOICES = {
+    "kind": tuple(KINDS),
+    "format": ("json", "logfmt", "regex", "plain"),
+    "keep": ("line", "message"),
+    "protocol": ("tcp", "udp"),
+}
+MULTILINE = {"first_line": None, "max_wait": "3s", "max_lines": 500}
+DROP = ("field", "matches", "older_than", "longer_than")
+LIMIT = {"rate": None, "burst": None, "drop": False}
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|ms|s|m|h))+")
+_NOT_RE2 = re.compile(r"\(\?(?:=|!|<=|<!)|\\[1-9]")
+
+Log = t.Mapping[str, t.Any]
+
+
+class Push(t.NamedTuple):
+    """A Loki that lines are sent to."""
+
+    url: str
+    server_name: str  # the name in its certificate; empty without TLS
+
+
+# --- what is read ---
+
+
+def checked_logs(stated: t.Any, host: str) -> list[dict[str, t.Any]]:
+    """All of monitoring_logs with their defaults. Raises AnsibleError with the host and what to change."""
+    if not isinstance(stated, (list, tuple)):
+        raise AnsibleError(f"monitoring_logs of {host} is not a list.")
+    logs = [checked_log(entry, host) for entry in stated]
+    seen: set[str] = set()
+    for name in (log["name"] for log in logs):
+        if name in seen:
+            raise AnsibleError(
+                f"monitoring_logs of {host}: {name} is there twice. What to do: give one of them another name."
+            )
+        seen.add(name)
+    if sum(log["kind"] == "journal" for log in logs) > 1:
+        raise AnsibleError(f"monitoring_logs of {host}: the journal is there twice, so each line would be sent twice.")
+    return logs
+
+
+def checked_log(stated: t.Any, host: str) -> dict[str, t.Any]:
+    """An entry of monitoring_logs with its defaults. Raises AnsibleError with the host and what to change."""
+    if not isinstance(stated, dict):
+        raise AnsibleError(f"monitoring_logs of {host}: an entry is not a map with name and kind.")
+    missing = [key for key in ("name", "kind") if not stated.get(key)]
+    if missing:
+        keys = ", ".join(map(str, stated))
+        raise AnsibleError(
+            f"monitoring_logs of {host}: an entry with {keys or 'nothing'} lacks {' and '.join(missing)}."
+        )
+    where = f"monitoring_logs of {host}: {stated['name']}"
+    if not _NAME.fullmatch(str(stated["name"])):
+        raise AnsibleError(f"{where} cannot be a name. Use small letters, digits and _, with a letter first.")
+    _one_of(where, "kind", stated["kind"])
+    possible = {**DEFAULTS, **KINDS[stated["kind"]]}
+    given = {key: value for key, value in stated.items() if value is not None and key not in ("name", "kind")}
+    foreign = sorted(set(given) - set(possible))
+    if foreign:
+        known = ", ".join(sorted(possible))
+        raise AnsibleError(
+            f"{where} has {', '.join(foreign)}, which {stated['kind']} does not know. Known are {known}."
+        )
+    log = {"name": str(stated["name"]), "kind": str(stated["kind"]), **possible, **given}
+    for key in ("format", "keep", *(["protocol"] if log["kind"] == "syslog" else [])):
+        _one_of(where, key, log[key])
+    _check_parts(where, log)
+    return log
+
+
+def _check_parts(where: str, log: dict[str, t.Any]) -> None:
+    """What an entry holds, part by part; completes those that have defaults of their own."""
+    if "paths" in log and not log["paths"]:
+        raise AnsibleError(f"{where} lacks paths: which files are read.")
+    for path in [*log.get("paths", []), *log.get("exclude", [])]:
+        if not str(path).startswith("/"):
+            raise AnsibleError(
+                f"{where} has the path {path!r}. Write it from the root on, such as /var/log/shop/*.log."
+            )
+    if not log["time_formats"]:
+        raise AnsibleError(f"{where} has no time_formats. Leave them out for those of ISO 8601.")
+    if (log["format"] == "regex") != bool(log["expression"]):
+        raise AnsibleError(f"{where}: the format regex needs an expression with named groups, and no other has one.")
+    if log["format"] == "regex" and "(?P<" not in log["expression"]:
+        raise AnsibleError(f"{where}: the expression names no group. Write (?P<{log['message_field']}>...).")
+    for name in log["labels"]:
+        if name in (*LABELS, "filename", "job") or not _LABEL.fullmatch(str(name)) or str(name).startswith("__"):
+            raise AnsibleError(f"{where} cannot have a label {name}: it is ours, or no name of a label.")
+    log["multiline"] = _completed(where, "multiline", MULTILINE, log["multiline"])
+    log["limit"] = _completed(where, "limit", LIMIT, log["limit"])
+    if log["limit"]:
+        log["limit"]["burst"] = log["limit"]["burst"] or log["limit"]["rate"]
+    for rule in log["drop"]:
+        _check_drop(where, rule)
+    if log["kind"] == "journal":
+        _check_duration(where, "max_age", log["max_age"])
+    if log["multiline"]:
+        _check_duration(where, "max_wait", log["multiline"]["max_wait"])
+    for expression in (log["expression"], log["multiline"].get("first_line"), *(x.get("matches") for x in log["drop"])):
+        if expression and _NOT_RE2.search(expression):
+            raise AnsibleError(
+                f"{where}: {expression!r} looks ahead, behind or back, which the agents' regular expressions (RE2) "
+                "cannot. What to do: write it without."
+            )
+
+
+def _completed(where: str, key: str, defaults: t.Mapping[str, t.Any], stated: t.Any) -> dict[str, t.Any]:
+    if not stated:
+        return {}
+    needed = next(name for name, value in defaults.items() if value is None)
+    if not isinstance(stated, dict) or set(stated) - set(defaults) or not stated.get(needed):
+        raise AnsibleError(f"{where}: {key} needs {needed}, and may have {', '.join(set(defaults) - {needed})}.")
+    return {**defaults, **{name: value for name, value in stated.items() if value is not None}}
+
+
+def _check_drop(where: str, rule: t.Any) -> None:
+    conditions = [key for key in ("matches", "older_than", "longer_than") if isinstance(rule, dict) and rule.get(key)]
+    if not conditions or set(rule) - set(DROP) or (rule.get("field") and not rule.get("matches")):
+        raise AnsibleError(
+            f"{where}: an entry of drop needs matches (with field, if not the whole line is meant), older_than or "
+            "longer_than; with several of them all have to hold."
+        )
+    if rule.get("older_than"):
+        _check_duration(where, "older_than", rule["older_than"])
+
+
+def _check_duration(where: str, key: str, value: t.Any) -> None:
+    if not _DURATION.fullmatch(str(value)):
+        raise AnsibleError(f"{where}: {key} is no duration: {value!r}. Write it like 90s, 15m or 168h.")
+
+
+def _one_of(where: str, key: str, value: t.Any) -> None:
+    if value not in CHOICES[key]:
+        raise AnsibleError(f"{where} has the {key} {value!r}. Use one of {', '.join(CHOICES[key])}.")
+
+
+# --- where it goes ---
+
+
+def pushes(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Push]:
+    """Every Loki of the inventory, as this host reaches it."""
+    found = []
+    for other in groups.get("loki", []):
+        settings = hostvars[other]
+        if settings.get("loki_state", "present") != "absent":
+            found.append(_push(host, other, settings))
+    if not found:
+        raise AnsibleError(
+            f"{host} reads logs, but the inventory has no host in the group loki that could take them. "
+            "What to do: put one there, or take this host out of the groups promtail and alloy."
+        )
+    return found
+
+
+def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
+    """Without an authority whose certificates it could ask for, a Loki listens on its loopback unless it is told to."""
+    tls = settings.get("monitoring_tls")
+    mutual = tls == "selfsigned" or bool(tls == "own" and settings.get("monitoring_tls_ca"))
+    stated = settings.get("loki_listen_address") or ("0.0.0.0:3100" if mutual else "127.0.0.1:3100")
+    listens, port = split_address(str(stated))
+    address = address_of(other, settings)
+    if is_loopback(listens):
+        if other != host:
+            raise AnsibleError(
+                f"{host} cannot reach Loki on {other}, which listens on {listens} only. What to do: turn TLS on "
+                "(monitoring_tls: selfsigned), so that it asks for certificates; or, in a network that only the stack "
+                "reaches, set loki_listen_address."
+            )
+        return Push(_url(mutual, listens, port), address if mutual else "")
+    return Push(_url(mutual, address, port), address if mutual else "")
+
+
+def _url(tls: bool, address: str, port: int) -> str:
+    return f"{'https' if tls else 'http'}://{join(address, port)}/loki/api/v1/push"

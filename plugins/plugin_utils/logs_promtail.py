@@ -1,0 +1,155 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""Promtail's configuration from the description of logs: pure functions."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .logs import Log, Push
+from .logs_stages import LEVEL_OF, RELABEL, Stage, stages
+
+Config = dict[str, t.Any]
+
+
+def promtail_config(logs: t.Sequence[Log], clients: t.Sequence[Push], settings: t.Mapping[str, t.Any]) -> Config:
+    """C(settings): instance, address, port, positions, secrets (the folder), max_age, line_limit."""
+    return {
+        "server": {
+            "http_listen_address": settings["address"],
+            "http_listen_port": settings["port"],
+            "grpc_listen_address": "127.0.0.1",
+            "grpc_listen_port": 0,
+            "log_level": "warn",
+            # Else it is not ready as long as there is no file to read, which is no fault.
+            "health_check_target": False,
+        },
+        "positions": {"filename": settings["positions"]},
+        "clients": [_client(client, settings) for client in clients],
+        # The same for all clients. What is longer is cut: Loki would refuse it.
+        "limits_config": {"max_line_size": f"{settings['line_limit']}B", "max_line_size_truncate": True},
+        "target_config": {"sync_period": "5s"},  # how soon a new file is found
+        "scrape_configs": [_job(log, settings) for log in logs],
+    }
+
+
+def _client(client: Push, settings: t.Mapping[str, t.Any]) -> Config:
+    found: Config = {
+        "url": client.url,
+        "external_labels": {"instance": settings["instance"]},
+        # It tries as long as it takes, and reads no further meanwhile: files and journal keep the lines until then.
+        "backoff_config": {"min_period": "500ms", "max_period": "10s", "max_retries": 0},
+    }
+    if client.server_name:
+        found["tls_config"] = tls_options(client, settings["secrets"])
+    return found
+
+
+def tls_options(client: Push, secrets: str) -> dict[str, str]:
+    """Loki asks for a certificate of the same authority as its own; both agents call the files alike."""
+    files = {"ca_file": "ca.crt", "cert_file": "tls.crt", "key_file": "tls.key"}
+    return {**{option: f"{secrets}/{name}" for option, name in files.items()}, "server_name": client.server_name}
+
+
+def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:
+    job: Config = {"job_name": log["name"]}
+    if log["kind"] in ("files", "docker"):
+        job["static_configs"] = [
+            {"targets": ["localhost"], "labels": {"__path__": path, **_excluded(log)}} for path in log["paths"]
+        ]
+    elif log["kind"] == "journal":
+        job["journal"] = {"max_age": log["max_age"]}
+    else:
+        job["syslog"] = {
+            "listen_address": log["listen_address"],
+            "listen_protocol": log["protocol"],
+            "use_incoming_timestamp": True,
+        }
+    if log["kind"] in RELABEL:
+        job["relabel_configs"] = [
+            {"source_labels": [source], "regex": "(.+)", "target_label": target}
+            for source, target in RELABEL[log["kind"]]
+        ]
+    found = [promtail_stage(stage) for stage in stages(log, settings["max_age"], settings["line_limit"])]
+    job["pipeline_stages"] = [stage for stage in found if stage]
+    return job
+
+
+def _excluded(log: Log) -> Config:
+    return {"__path_exclude__": excluded(log["exclude"])} if log["exclude"] else {}
+
+
+def excluded(patterns: t.Sequence[str]) -> str:
+    """One pattern for all of them, as the agents take one."""
+    return patterns[0] if len(patterns) == 1 else "{" + ",".join(patterns) + "}"
+
+
+def promtail_stage(stage: Stage) -> Config:
+    """A stage in Promtail's words; nothing where Promtail says it elsewhere."""
+    return _STAGES[stage.kind](stage.options)
+
+
+def first_of(sources: t.Sequence[str]) -> str:
+    """Go template: the first of these values that is not empty."""
+    return f'(or {" ".join("." + name for name in sources)} "")'
+
+
+def level_template(sources: t.Sequence[str]) -> str:
+    """Go template: the level that the first of these values means; nothing if it means none."""
+    names = " ".join(f'"{name}" "{level}"' for name, level in LEVEL_OF.items())
+    return f"{{{{ get (dict {names}) (lower (trim {first_of(sources)})) }}}}"
+
+
+def choose_template(sources: t.Sequence[str]) -> str:
+    return f"{{{{ {first_of(sources)} }}}}"
+
+
+CHOMP = r'{{ TrimSuffix (TrimSuffix (or .Value "") "\n") "\r" }}'
+
+
+def _given(**options: t.Any) -> Config:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _drop(options: t.Mapping[str, t.Any]) -> Config:
+    longer = options.get("longer_than")
+    return {
+        "drop": _given(
+            source=options.get("source"),
+            expression=options.get("matches"),
+            older_than=options.get("older_than"),
+            longer_than=f"{longer}B" if longer else None,
+            drop_counter_reason=options["reason"],
+        )
+    }
+
+
+_STAGES: dict[str, t.Callable[[t.Mapping[str, t.Any]], Config]] = {
+    "multiline": lambda o: {
+        "multiline": {"firstline": o["first_line"], "max_wait_time": o["max_wait"], "max_lines": o["max_lines"]}
+    },
+    "json": lambda o: {"json": _given(expressions=o["values"], source=o.get("source"))},
+    "logfmt": lambda o: {"logfmt": _given(mapping=o["values"], source=o.get("source"))},
+    "regex": lambda o: {"regex": _given(expression=o["expression"], source=o.get("source"))},
+    "timestamp": lambda o: {
+        "timestamp": {
+            "source": o["source"],
+            "format": o["formats"][0],
+            **({"fallback_formats": list(o["formats"][1:])} if o["formats"][1:] else {}),
+            "location": o["zone"],
+            "action_on_failure": "skip",
+        }
+    },
+    "level": lambda o: {"template": {"source": o["target"], "template": level_template(o["sources"])}},
+    "choose": lambda o: {"template": {"source": o["target"], "template": choose_template(o["sources"])}},
+    "chomp": lambda o: {"template": {"source": o["target"], "template": CHOMP}},
+    "output": lambda o: {"output": {"source": o["source"]}},
+    "labels": lambda o: {"labels": dict.fromkeys(o["labels"], "")},
+    "drop": _drop,
+    "limit": lambda o: {"limit": {"rate": o["rate"], "burst": o["burst"], "drop": o["drop"]}},
+    "label_drop": lambda o: {"labeldrop": list(o["labels"])},
+    "metadata": lambda o: {"structured_metadata": dict(o["values"])},
+    "static_labels": lambda o: {"static_labels": dict(o["labels"])},
+    "truncate": lambda _o: {},  # limits_config has it, for all jobs
+}

@@ -1,0 +1,128 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is read as logs, and where it goes."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import Push, checked_log, checked_logs, pushes
+
+FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
+JOURNAL = {"name": "journal", "kind": "journal"}
+
+
+def test_an_entry_gets_its_defaults() -> None:
+    log = checked_log({**FILES, "labels": None}, "web")
+    assert (log["format"], log["time_field"], log["keep"], log["labels"], log["exclude"]) == (
+        "json",
+        "timestamp",
+        "line",
+        {},
+        [],
+    )
+    assert "max_age" not in log
+    assert checked_log(JOURNAL, "web")["max_age"] == "12h"
+    assert checked_log({**FILES, "limit": {"rate": 10}}, "web")["limit"] == {"rate": 10, "burst": 10, "drop": False}
+    assert checked_log({**FILES, "multiline": {"first_line": "^x"}}, "web")["multiline"]["max_lines"] == 500
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("x", "not a map"),
+        ({"name": "a"}, "lacks kind"),
+        ({"kind": "files"}, "lacks name"),
+        ({**FILES, "name": "My-App"}, "cannot be a name"),
+        ({**FILES, "kind": "file"}, "kind 'file'. Use one of files, journal"),
+        ({"name": "a", "kind": "files"}, "lacks paths"),
+        ({**FILES, "paths": ["app.log"]}, "from the root on"),
+        ({**FILES, "exclude": ["*.gz"]}, "from the root on"),
+        ({**FILES, "max_age": "1h"}, "max_age, which files does not know"),
+        ({**JOURNAL, "max_age": "1 day"}, "max_age is no duration"),
+        ({**JOURNAL, "paths": ["/x"]}, "paths, which journal does not know"),
+        ({**FILES, "format": "xml"}, "format 'xml'"),
+        ({**FILES, "keep": "all"}, "keep 'all'"),
+        ({"name": "a", "kind": "syslog", "protocol": "tls"}, "protocol 'tls'"),
+        ({**FILES, "format": "regex"}, "needs an expression"),
+        ({**FILES, "expression": "(?P<a>.)"}, "no other has one"),
+        ({**FILES, "format": "regex", "expression": "^(.*)$"}, "names no group"),
+        ({**FILES, "format": "regex", "expression": r"(?P<a>.)(?!b)"}, "RE2"),
+        ({**FILES, "multiline": {"first_line": r"(?<=a)b"}}, "RE2"),
+        ({**FILES, "drop": [{"matches": r"(a)\1"}]}, "RE2"),
+        ({**FILES, "multiline": {"max_wait": "3s"}}, "multiline needs first_line"),
+        ({**FILES, "multiline": {"first_line": "^x", "max_wait": "3"}}, "max_wait is no duration"),
+        ({**FILES, "limit": {"burst": 3}}, "limit needs rate"),
+        ({**FILES, "drop": [{"field": "level"}]}, "needs matches"),
+        ({**FILES, "drop": [{"field": "level", "longer_than": 3}]}, "needs matches"),
+        ({**FILES, "drop": [{"matches": "x", "like": "y"}]}, "needs matches"),
+        ({**FILES, "drop": [{"older_than": "7d"}]}, "older_than is no duration"),
+        ({**FILES, "labels": {"level": "x"}}, "cannot have a label level"),
+        ({**FILES, "labels": {"a-b": "x"}}, "cannot have a label a-b"),
+        ({**FILES, "time_formats": []}, "no time_formats"),
+    ],
+)
+def test_what_is_wrong_is_said(stated: t.Any, said: str) -> None:
+    with pytest.raises(AnsibleError) as error:
+        checked_log(stated, "web")
+    assert "monitoring_logs of web" in str(error.value)
+    assert said in str(error.value)
+
+
+def test_what_would_be_read_twice() -> None:
+    with pytest.raises(AnsibleError, match="app is there twice"):
+        checked_logs([FILES, FILES], "web")
+    with pytest.raises(AnsibleError, match="the journal is there twice"):
+        checked_logs([JOURNAL, {**JOURNAL, "name": "again"}], "web")
+
+
+# --- where it goes ---
+
+GROUPS = {"loki": ["mon"]}
+
+
+@pytest.mark.parametrize(
+    ("host", "loki", "push"),
+    [
+        ("mon", {}, Push("http://127.0.0.1:3100/loki/api/v1/push", "")),
+        ("mon", {"loki_listen_address": "[::1]:3101"}, Push("http://[::1]:3101/loki/api/v1/push", "")),
+        ("web", {"loki_listen_address": "0.0.0.0:3100"}, Push("http://10.0.0.1:3100/loki/api/v1/push", "")),
+        ("web", {"monitoring_tls": "selfsigned"}, Push("https://10.0.0.1:3100/loki/api/v1/push", "10.0.0.1")),
+        ("mon", {"monitoring_tls": "selfsigned"}, Push("https://10.0.0.1:3100/loki/api/v1/push", "10.0.0.1")),
+        (
+            "web",
+            {"monitoring_tls": "own", "monitoring_tls_ca": "ca.crt", "monitoring_address": "mon.example.com"},
+            Push("https://mon.example.com:3100/loki/api/v1/push", "mon.example.com"),
+        ),
+        # Without an authority there is nothing that certificates could be asked of.
+        (
+            "web",
+            {"monitoring_tls": "own", "loki_listen_address": ":3100"},
+            Push("http://10.0.0.1:3100/loki/api/v1/push", ""),
+        ),
+    ],
+)
+def test_push(host: str, loki: dict[str, str], push: Push) -> None:
+    assert pushes(host, GROUPS, {"mon": {"ansible_host": "10.0.0.1", **loki}, "web": {}}) == [push]
+
+
+def test_every_loki_gets_every_line() -> None:
+    hostvars = {
+        "a": {"monitoring_tls": "selfsigned"},
+        "b": {"loki_state": "absent"},
+        "c": {"monitoring_tls": "selfsigned"},
+    }
+    found = pushes("web", {"loki": ["a", "b", "c"]}, {**hostvars, "web": {}})
+    assert [push.server_name for push in found] == ["a", "c"]
+
+
+def test_no_loki() -> None:
+    with pytest.raises(AnsibleError, match="no host in the group loki"):
+        pushes("web", {}, {"web": {}})
+
+
+def test_a_loki_that_only_its_own_host_reaches() -> None:
+    with pytest.raises(AnsibleError, match=r"web cannot reach Loki on mon.*monitoring_tls: selfsigned"):
+        pushes("web", GROUPS, {"mon": {}, "web": {}})

@@ -1,0 +1,308 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of the pipelines on lines: a reading of the stages in Python, as far as a line by itself goes.
+
+Whether the agents read them so too is what the scenario on real programs shows.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import typing as t
+
+import pytest
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_log
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages import LEVEL_OF, stages
+
+FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
+JOURNAL = {"name": "journal", "kind": "journal"}
+DOCKER = {"name": "containers", "kind": "docker", "container_labels": ["com.example/team"]}
+CONTAINER = "/var/lib/docker/containers/0123456789abcdef/0123456789abcdef-json.log"
+
+
+class Entry:
+    """A line on its way."""
+
+    def __init__(self, line: str, labels: dict[str, str]) -> None:
+        self.line, self.labels, self.values = line, dict(labels), t.cast("dict[str, t.Any]", dict(labels))
+        self.time: datetime.datetime | None = None
+        self.metadata: dict[str, str] = {}
+        self.dropped = ""
+
+
+def read(stated: dict[str, t.Any], line: str, **labels: str) -> Entry:
+    entry = Entry(line, {"filename": "/var/log/app/shop.log", **labels} if stated["kind"] != "journal" else labels)
+    for stage in stages(checked_log(stated, "web"), "168h", 256):
+        if not entry.dropped:
+            STAGES[stage.kind](entry, stage.options)
+    return entry
+
+
+def _first(entry: Entry, sources: list[str]) -> str:
+    return next((str(entry.values[name]) for name in sources if entry.values.get(name)), "")
+
+
+def _json(entry: Entry, options: dict[str, t.Any]) -> None:
+    try:
+        data = json.loads(entry.values.get(options.get("source", ""), entry.line))
+    except (ValueError, TypeError):
+        return
+    if isinstance(data, dict):
+        for name, path in options["values"].items():
+            value: t.Any = data
+            for key in [json.loads(path)] if path.startswith('"') else path.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            entry.values[name] = json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
+def _logfmt(entry: Entry, options: dict[str, t.Any]) -> None:
+    found = {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S*))', entry.line)}
+    entry.values |= {name: found[key] for name, key in options["values"].items() if key in found}
+
+
+def _regex(entry: Entry, options: dict[str, t.Any]) -> None:
+    found = re.search(options["expression"], entry.values.get(options.get("source", ""), entry.line) or "")
+    entry.values |= found.groupdict() if found else {}
+
+
+LAYOUTS = {
+    "RFC3339Nano": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)",
+    "2006-01-02T15:04:05": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?",
+    "2006-01-02 15:04:05Z07:00": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)",
+    "2006-01-02 15:04:05": r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d([.,]\d+)?",
+}
+
+
+def _timestamp(entry: Entry, options: dict[str, t.Any]) -> None:
+    text = str(entry.values.get(options["source"]) or "")
+    if any(re.fullmatch(LAYOUTS[layout], text) for layout in options["formats"]):
+        found = datetime.datetime.fromisoformat(text)
+        entry.time = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+
+
+def _set(name: str, entry: Entry, value: str) -> None:
+    if value:
+        entry.values[name] = value
+    else:
+        entry.values.pop(name, None)
+
+
+def _drop(entry: Entry, options: dict[str, t.Any]) -> None:
+    conditions = []
+    if "matches" in options:
+        text = entry.values.get(options["source"]) if "source" in options else entry.line
+        conditions.append(bool(text) and bool(re.search(options["matches"], str(text))))
+    if "older_than" in options:
+        hours = datetime.timedelta(hours=float(options["older_than"].removesuffix("h")))
+        conditions.append(
+            bool(entry.time) and t.cast("t.Any", entry.time) < datetime.datetime.now(datetime.UTC) - hours
+        )
+    if "longer_than" in options:
+        conditions.append(len(entry.line) > options["longer_than"])
+    if all(conditions):
+        entry.dropped = options["reason"]
+
+
+def _output(entry: Entry, options: dict[str, t.Any]) -> None:
+    if options["source"] in entry.values:
+        entry.line = str(entry.values[options["source"]])
+
+
+def _labels(entry: Entry, options: dict[str, t.Any]) -> None:
+    entry.labels |= {name: str(entry.values[name]) for name in options["labels"] if entry.values.get(name)}
+
+
+def _metadata(entry: Entry, options: dict[str, t.Any]) -> None:
+    found = {name: entry.values.get(source) for name, source in options["values"].items()}
+    entry.metadata = {name: str(value) for name, value in found.items() if value is not None}
+
+
+def _label_drop(entry: Entry, options: dict[str, t.Any]) -> None:
+    entry.labels = {name: value for name, value in entry.labels.items() if name not in options["labels"]}
+
+
+def _truncate(entry: Entry, options: dict[str, t.Any]) -> None:
+    entry.line = entry.line[: options["limit"]]
+
+
+STAGES: dict[str, t.Callable[[Entry, dict[str, t.Any]], None]] = {
+    "json": _json,
+    "logfmt": _logfmt,
+    "regex": _regex,
+    "timestamp": _timestamp,
+    "level": lambda e, o: _set(o["target"], e, LEVEL_OF.get(_first(e, o["sources"]).strip().lower(), "")),
+    "choose": lambda e, o: _set(o["target"], e, _first(e, o["sources"])),
+    "chomp": lambda e, o: _set(o["target"], e, str(e.values.get(o["target"]) or "").removesuffix("\n")),
+    "output": _output,
+    "labels": _labels,
+    "drop": _drop,
+    "label_drop": _label_drop,
+    "metadata": _metadata,
+    "static_labels": lambda e, o: e.labels.update(o["labels"]),
+    "truncate": _truncate,
+    "limit": lambda _e, _o: None,
+    "multiline": lambda _e, _o: None,
+}
+
+
+def line(**fields: t.Any) -> str:
+    return json.dumps({"timestamp": now(), "level": "INFO", "service": "auth-service", "message": "x", **fields})
+
+
+def now(ago: float = 0) -> str:
+    return (datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=ago)).isoformat()
+
+
+def test_a_line_of_the_example_services() -> None:
+    text = line(level="WARNING", module="routes", profile_id=4, context={"a": [1]})
+    entry = read(FILES, text)
+    assert entry.line == text
+    assert entry.labels == {"service": "auth-service", "level": "warn"}
+    assert entry.metadata == {"filename": "/var/log/app/shop.log", "module": "routes"}
+
+
+@pytest.mark.parametrize(
+    ("written", "microsecond", "hour"),
+    [
+        ("2999-11-24T08:00:00.123456+00:00", 123456, 8),
+        ("2999-11-24T08:00:00.123456Z", 123456, 8),
+        ("2999-11-24T08:00:00.123456", 123456, 8),  # datetime.utcnow().isoformat()
+        ("2999-11-24 08:00:00,123", 123000, 8),  # the logging module's own
+        ("2999-11-24 08:00:00.123456+02:00", 123456, 6),
+        ("2999-11-24T08:00:00", 0, 8),
+    ],
+)
+def test_time(written: str, microsecond: int, hour: int) -> None:
+    entry = read(FILES, line(timestamp=written))
+    assert entry.time
+    at = entry.time.astimezone(datetime.UTC)
+    assert (at.hour, at.microsecond) == (hour, microsecond)
+
+
+@pytest.mark.parametrize(
+    "text", ["not JSON", '"text"', "[1]", '{"broken', "", '{"timestamp": 5}', '{"timestamp": null}']
+)
+def test_a_line_that_tells_nothing_is_kept_with_what_is_known(text: str) -> None:
+    entry = read(FILES, text)
+    assert (entry.line, entry.time, entry.labels) == (text, None, {"service": "shop"})
+
+
+@pytest.mark.parametrize(
+    ("written", "level"),
+    [
+        *[(name, level) for name, level in LEVEL_OF.items()],
+        ("WARN", "warn"),
+        ("WARNING", "warn"),
+        (" Warning ", "warn"),
+        ("CRITICAL", "critical"),
+        ("FATAL", "critical"),
+        ("chatty", None),
+        ("", None),
+        (None, None),
+        (30, None),
+    ],
+)
+def test_level(written: t.Any, level: str | None) -> None:
+    assert read(FILES, line(level=written)).labels.get("level") == level
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/var/log/app/web-app.log", "web-app"),
+        ("/var/log/app/shop.json", "shop"),
+        ("/var/log/syslog", "syslog"),
+        ("/var/log/app/a.b.log", "a.b"),
+    ],
+)
+def test_service_from_the_name_of_the_file(path: str, service: str) -> None:
+    assert read(FILES, "x", filename=path).labels["service"] == service
+    assert read({**FILES, "service": "fixed"}, line(), filename=path).labels["service"] == "fixed"
+
+
+def test_journal() -> None:
+    told = {"service": "sshd", "level": "notice", "source_unit": "ssh.service", "job": "x"}
+    entry = read(JOURNAL, "Accepted", **told)
+    assert (entry.labels, entry.metadata) == ({"service": "sshd", "level": "info"}, {"unit": "ssh.service"})
+
+
+def test_a_line_of_file_and_journal_is_in_the_same_stream() -> None:
+    """Then Loki, which stores the same line of the same time once, has it once."""
+    text = line(level="ERROR")
+    file, journal = (
+        read(FILES, text),
+        read(JOURNAL, text, service="webapp", level="info", source_unit="dating_app@webapp"),
+    )
+    assert (file.labels, file.line, file.time) == (journal.labels, journal.line, journal.time)
+
+
+def docker(text: str, **more: t.Any) -> str:
+    return json.dumps({"log": text, "stream": "stderr", "time": now(), **more}, separators=(",", ":"))
+
+
+def test_docker() -> None:
+    attrs = {"tag": "shop", "com.example/team": "web"}
+    entry = read(DOCKER, docker("plain text\n", attrs=attrs), filename=CONTAINER)
+    assert entry.line == "plain text"
+    assert entry.labels == {"service": "shop"}
+    assert entry.metadata == {
+        "container": "0123456789ab",
+        "stream": "stderr",
+        "tag": "shop",
+        "com_example_team": "web",
+    }
+    assert entry.time
+    inner = read(DOCKER, docker(line(timestamp="2999-01-01T00:00:00.5Z") + "\n"), filename=CONTAINER)
+    assert (inner.labels, inner.time.year if inner.time else 0) == ({"service": "auth-service", "level": "info"}, 2999)
+    assert read(DOCKER, docker("x\n"), filename=CONTAINER).labels == {"service": "0123456789ab"}
+    assert read(DOCKER, docker("\n"), filename=CONTAINER).dropped == "empty_line"
+
+
+def test_logfmt_and_regex_and_plain() -> None:
+    logfmt = {**FILES, "format": "logfmt", "time_field": "ts", "metadata": ["user"]}
+    entry = read(logfmt, 'ts=2999-01-01T00:00:00Z level=warning user=4 message="a b"')
+    assert (entry.labels["level"], entry.metadata["user"], entry.time is not None) == ("warn", "4", True)
+    expression = r"^(?P<timestamp>\S+ \S+) (?P<level>\w+) (?P<message>.*)"
+    regex = {**FILES, "format": "regex", "expression": expression, "keep": "message"}
+    entry = read(regex, "2999-01-01 00:00:00,25 ERROR it broke")
+    assert (entry.line, entry.labels["level"], entry.time is not None) == ("it broke", "error", True)
+    entry = read({**FILES, "format": "plain"}, line())
+    assert (entry.labels, entry.time) == ({"service": "shop"}, None)
+
+
+def test_metadata_of_fields_with_other_names() -> None:
+    entry = read({**FILES, "metadata": ["http.status", "@version"]}, line(http={"status": 200}, **{"@version": "1"}))
+    assert entry.metadata == {"filename": "/var/log/app/shop.log", "http_status": "200", "version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "reason"),
+    [
+        ({"matches": "GET /health"}, "GET /health 200", "asked_for"),
+        ({"matches": "GET /health"}, "GET / 200", ""),
+        ({"field": "level", "matches": "debug"}, line(level="DEBUG"), "asked_for"),
+        ({"field": "level", "matches": "debug"}, line(level="INFO"), ""),
+        ({"field": "route", "matches": "^/health$"}, line(route="/health"), "asked_for"),
+        ({"longer_than": 10, "matches": "x"}, "x" * 11, "asked_for"),
+        ({"longer_than": 10, "matches": "y"}, "x" * 11, ""),
+        ({"older_than": "1h"}, line(timestamp=now(ago=2)), "asked_for"),
+        ({"matches": "never"}, line(timestamp=now(ago=169)), "too_old"),
+    ],
+)
+def test_drop(rule: dict[str, t.Any], text: str, reason: str) -> None:
+    assert read({**FILES, "drop": [rule]}, text).dropped == reason
+
+
+def test_a_long_line_is_cut_when_everything_is_known_of_it() -> None:
+    entry = read(FILES, line(message="x" * 300, level="ERROR"))
+    assert (len(entry.line), entry.labels["level"]) == (256, "error")
+
+
+def test_lines_are_joined_before_anything_else_is_done() -> None:
+    """The stage multiline forgets what earlier ones have found, but for time and line."""
+    kinds = [stage.kind for stage in stages(checked_log({**FILES, "multiline": {"first_line": "^x"}}, "web"), "1h", 9)]
+    assert kinds[0] == "multiline"
+    kinds = [stage.kind for stage in stages(checked_log({**DOCKER, "multiline": {"first_line": "^x"}}, "web"), "1h", 9)]
+    assert kinds.index("output") + 1 == kinds.index("multiline")
