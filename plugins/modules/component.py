@@ -319,5 +319,5 @@ others:
   description: The other components of this collection that are on the host.
   type: list
   elements: str
-  returned: success
+  returned: always
 """

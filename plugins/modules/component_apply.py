@@ -243,7 +243,7 @@ others:
   description: The other components of this collection that are on the host.
   type: list
   elements: str
-  returned: success
+  returned: always
 before:
   description: Earlier content, compressed by zlib and as base64, of every file that changed. Absent for files that are new and for secrets.
   type: list
@@ -327,7 +327,7 @@ def main() -> None:
     except (ComponentError, OSError) as error:
         if isinstance(error, OSError):
             error = from_system(f"the host cannot be looked at or prepared for {layout.name}", error)
-        module.fail_json(msg=str(error), actions=actions, **learned(layout, spec))
+        module.fail_json(msg=str(error), actions=actions, others=layout.others(), **learned(layout, spec))
     for warning in result.pop("foreign", []):
         module.warn(warning)
     module.exit_json(**result, others=layout.others(), **({} if module.check_mode else learned(layout, spec)))

@@ -159,7 +159,8 @@ def metrics(recorded: str, loaded: float, prefix: str) -> str:
         if name.startswith("#") or kind not in ("counter", "gauge"):
             continue
         shown = ",".join(f'{label}=""' for label in labels.split(",") if label)
-        lines += [f"# TYPE {name} {kind}", f"{name}{{{shown}}} {said.get(name, 0)}"]
+        shown = f"{{{shown}}}" if shown else ""
+        lines += [f"# TYPE {name} {kind}", f"{name}{shown} {said.get(name, 0)}"]
     return "\n".join(lines) + "\n"
 
 
