@@ -181,6 +181,7 @@ def serve(address: tuple[str, int], read: Callable[[], Config], places: Places, 
             known = {"/ready": "Ready", "/-/ready": "ready", "/metrics": metrics(recorded, state["loaded"], prefix)}
             body = known.get(self.path, "").encode()
             self.send_response(200 if body else 404)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
             self.wfile.write(body)
 
