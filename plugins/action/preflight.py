@@ -18,7 +18,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem, report
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem, from_error, report
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
 
@@ -78,7 +78,14 @@ class ActionModule(ActionBase):
         if groups.get("prometheus"):
             self._check_jobs(groups, variables)
         if groups.get("loki"):
-            self.problems += loki.inventory_problems(groups, variables["hostvars"])
+            self._check_loki(groups, variables["hostvars"])
+
+    def _check_loki(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
+        """Who cannot reach it, and members that share nothing."""
+        try:
+            self.problems += loki.inventory_problems(groups, hostvars)
+        except AnsibleError as error:  # an expression that cannot be resolved, or an address that is none
+            self.problems.append(from_error(error))
 
     def _check_jobs(self, groups: t.Mapping[str, t.Sequence[str]], variables: Variables) -> None:
         """Scrape jobs come from every host of the inventory, in this play or not."""

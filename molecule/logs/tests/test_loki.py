@@ -141,6 +141,24 @@ def test_error_burst_reaches_alertmanager(loki):
     wait_for("the alert reaches Alertmanager", fires, 240)
 
 
+def test_service_that_fell_silent(loki):
+    """The alert's own expression, as its forty-five minutes do not fit into a test."""
+    if loki.is_stand_in:
+        pytest.skip("the stand-in does not know this query")
+    (group,) = (
+        one for one in loki.get("/prometheus/api/v1/rules").json()["data"]["groups"] if "silence" in one["name"]
+    )
+    now, earlier = time.time_ns(), time.time_ns() - 30 * 60 * NANO
+    for service, stamps in {
+        "silent": [earlier + number for number in range(150)],
+        "talks": [*(earlier + number for number in range(150)), now],
+        "never said much": [earlier + number for number in range(50)],
+    }.items():
+        assert loki.push({"service": service}, *((stamp, f"line of {stamp}") for stamp in stamps)).status_code == 204
+    found = loki.get("/loki/api/v1/query", query=group["rules"][0]["query"]).json()["data"]["result"]
+    assert [(one["metric"], one["value"][1]) for one in found] == [({"service": "silent"}, "150")]
+
+
 def test_what_it_refuses_leaves_the_old_one_serving(loki):
     run = site(loki_flags={"no.such.flag": True})
     assert run.rc != 0

@@ -358,7 +358,8 @@ def test_every_alert_leads_to_a_dashboard_and_its_runbook() -> None:
     expr = table["targets"][0]["expr"]
     for uid, names in shown.items():
         assert f'"dashboard", "{uid}", "alertname", "{"|".join(names)}"' in expr
-    assert {path.stem for path in (ROOT / "docs/runbooks").glob("*.md")} == set(ALERTS), "the links to runbooks"
+    pages = {path.stem for path in (ROOT / "docs/runbooks").glob("*.md")}
+    assert set(ALERTS) <= pages, "the links to runbooks"  # Loki's alerts have pages too, and are no series
 
 
 def test_a_file_of_rules_without_a_dashboard_is_refused(tmp_path: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.alertmanager import INHIBIT_RULES
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.inventory_rules import inventory_rules
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import THRESHOLD
 
 from tests.fixtures.known import (
     ALERTS,
@@ -35,6 +36,10 @@ from tests.fixtures.known import (
 )
 from tests.testbed import programs
 
+# Those of Loki's ruler: LogQL, which promtool does not know. Their threshold stands in the expression.
+LOG_RULES = ROOT / "roles/loki/files/rules/opswatch_logs.yml"
+LOG_ALERTS = {rule["alert"]: rule for group in load(LOG_RULES)["groups"] for rule in group["rules"]}
+EVERY = {**ALERTS, **LOG_ALERTS}
 CASES = sorted((ROOT / "tests/rules").glob("*_test.yml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RUNBOOK_URL = "https://github.com/opswatch/monitoring/blob/main/docs/runbooks/"
@@ -113,9 +118,9 @@ def test_names_are_used_once() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", ALERTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_alert_says_what_is_wrong_and_where_to_read_on(name: str) -> None:
-    alert = ALERTS[name]
+    alert = EVERY[name]
     assert set(alert["labels"]) == {"severity"}
     assert alert["labels"]["severity"] in SEVERITIES
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
@@ -124,10 +129,10 @@ def test_alert_says_what_is_wrong_and_where_to_read_on(name: str) -> None:
 
 
 def test_runbooks_are_those_of_the_alerts() -> None:
-    assert {path.name for path in RUNBOOKS.iterdir()} == {f"{name}.md" for name in ALERTS}
+    assert {path.name for path in RUNBOOKS.iterdir()} == {f"{name}.md" for name in EVERY}
 
 
-@pytest.mark.parametrize("name", ALERTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_runbook_explains_checks_and_acts(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
     assert re.findall(r"^#+ .*", text, re.M) == [
@@ -147,7 +152,7 @@ TABLE = re.compile(r"^\| \[(\w+)\]\(runbooks/(\w+)\.md\) \| (\w+) \| (\S+) \| (.
 def test_the_table_of_alerts_is_what_the_rules_say() -> None:
     text = (ROOT / "docs/alerts.md").read_text(encoding="utf-8")
     rows = TABLE.findall(text)
-    defaults = thresholds()
+    defaults = thresholds() | {name: log_threshold(alert) for name, alert in LOG_ALERTS.items()}
     assert [row[:4] + row[5:] for row in rows] == [
         (
             name,
@@ -156,8 +161,25 @@ def test_the_table_of_alerts_is_what_the_rules_say() -> None:
             str(alert.get("for", "0s")),
             f"`{defaults[name]}`" if name in defaults else "-",
         )
-        for name, alert in ALERTS.items()
+        for name, alert in EVERY.items()
     ]
+
+
+def log_threshold(alert: dict[str, Any]) -> str:
+    """The one number that an expression of LogQL compares with."""
+    (found,) = THRESHOLD.findall(alert["expr"])
+    return str(found)
+
+
+@pytest.mark.parametrize("name", LOG_ALERTS)
+def test_log_alert_is_about_a_service(name: str) -> None:
+    """Whose name is in its text; selectors name no other labels than the log agents set."""
+    alert = LOG_ALERTS[name]
+    assert log_threshold(alert)
+    assert set(re.findall(r"by \((.*?)\)", alert["expr"])) == {"service"}
+    assert set(re.findall(r"(\w+)=~", alert["expr"])) <= {"service", "level"}
+    for text in ("summary", "description"):
+        assert set(re.findall(r"\$labels\.(\w+)", alert["annotations"][text])) == {"service"}
 
 
 def inhibiting(name: str) -> list[dict[str, Any]]:
@@ -219,7 +241,7 @@ def test_each_threshold_belongs_to_an_alert_and_each_alert_finds_its_own() -> No
     assert {name: keys for name, keys in in_text.items() if keys - {name}} == {}, "the threshold of another alert"
 
 
-@pytest.mark.parametrize("name", ALERTS)
+@pytest.mark.parametrize("name", EVERY)
 def test_queries_of_the_runbook_can_be_asked(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
     for query in re.findall(r"--data-urlencode 'query=(.*)'$", text, re.M):

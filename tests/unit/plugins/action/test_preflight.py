@@ -412,6 +412,28 @@ def test_two_log_agents(controller: Controller) -> None:
     assert problem.startswith("the host is in the groups promtail and alloy")
 
 
+def test_loki_that_others_cannot_reach(controller: Controller) -> None:
+    """Reported once, with what the role would refuse of the host itself."""
+    controller.groups |= {"all": ["app1", "app2"], "loki": ["app1"], "grafana": ["app2"]}
+    controller.play_hosts = ["app1", "app2"]
+    found = problems(
+        controller.run(
+            answer([*READY, "loki"]),
+            loki_config={"limits_config": {"enforce_metric_name": False}},
+            loki_thresholds={"LogErrorBursts": 3},
+        )
+    )
+    assert [problem.split(",")[0] for problem in found] == [
+        "Loki on app1 serves the loopback alone",
+        "loki_config has limits_config.enforce_metric_name",
+        "loki_thresholds: there is no log alert LogErrorBursts. Did you mean LogErrorBurst? There are LogErrorBurst",
+    ]
+    controller.hosts = {"app1": {"loki_listen_address": "nine"}}
+    assert any(
+        "'nine' is not an address to listen on" in one for one in problems(controller.run(answer([*READY, "loki"])))
+    )
+
+
 def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
     controller.groups["all"] = ["app1", "app2", "app3"]
     controller.groups["node_exporter"] = ["app1", "app2"]
