@@ -266,8 +266,5 @@ def describe(contents: Contents) -> str:
     replaced = {name: versions for name, versions in contents.releases.items() if name in standins.STAND_INS}
     real = {name: versions for name, versions in contents.releases.items() if name not in replaced}
     left_out = ", ".join(name for name in contents.missing if name not in replaced)
-    return (
-        f"mirror: {listed(real)}\n"
-        f"stand-ins, not the real programs: {listed(replaced)}\n"
-        f"left out, as Debian does not have them: {left_out}"
-    )
+    said = f"mirror: {listed(real)}\nstand-ins, not the real programs: {listed(replaced)}"
+    return f"{said}\nleft out, as Debian does not have them: {left_out}" if left_out else said
