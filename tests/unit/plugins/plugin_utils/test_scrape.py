@@ -279,16 +279,7 @@ def test_conflict_between_hosts_names_the_second() -> None:
 
 # --- all of it ---
 
-<<<<<<< HEAD
 GROUPS = {"all": ["mon", "web2", "web1"], "prometheus": ["mon"], "node_exporter": ["web2", "web1"], "others": ["mon"]}
-=======
-GROUPS = {
-    "all": ["mon", "web2", "web1"],
-    "prometheus": ["mon"],
-    "node_exporter": ["web2", "web1"],
-    "dating_app": ["mon"],
-}
->>>>>>> w-loki
 HOSTVARS: dict[str, dict[str, t.Any]] = {
     "mon": {},
     "web1": {"monitoring_services": [{"name": "b", "port": 1}, {"name": "a", "port": 2, "auth": {"password": "p"}}]},
