@@ -18,7 +18,13 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem, from_error, report
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
+    Problem,
+    from_error,
+    refused,
+    report,
+)
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
 
@@ -79,6 +85,9 @@ class ActionModule(ActionBase):
             self._check_jobs(groups, variables)
         if groups.get("loki"):
             self._check_loki(groups, variables["hostvars"])
+        else:
+            for host in [host for agent in AGENTS for host in groups.get(agent, [])]:
+                self.problems += refused(pushes, host, groups, variables["hostvars"])
 
     def _check_loki(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
         """Who cannot reach it, and members that share nothing."""

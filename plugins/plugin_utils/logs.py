@@ -11,8 +11,10 @@ import typing as t
 from ansible.errors import AnsibleError
 
 from .addresses import is_loopback, split_address
-from .scrape import HostVars, address_of, join
+from .scrape import HostVars, address_of, has_authority, join, mutual_address
 
+AGENTS = ("promtail", "alloy")
+PORT = 3100  # of Loki, unless it is told another
 # The labels that we set ourselves; each further one multiplies the streams.
 LABELS = ("instance", "service", "level")
 
@@ -210,21 +212,14 @@ def pushes(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVar
 
 def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
     """Without an authority whose certificates it could ask for, a Loki listens on its loopback unless it is told to."""
-    tls = settings.get("monitoring_tls")
-    mutual = tls == "selfsigned" or bool(tls == "own" and settings.get("monitoring_tls_ca"))
-    stated = settings.get("loki_listen_address") or ("0.0.0.0:3100" if mutual else "127.0.0.1:3100")
-    listens, port = split_address(str(stated))
+    tls = has_authority(settings)
+    listens, port = split_address(str(settings.get("loki_listen_address") or f"{mutual_address(settings)}:{PORT}"))
     address = address_of(other, settings)
-    if is_loopback(listens):
-        if other != host:
-            raise AnsibleError(
-                f"{host} cannot reach Loki on {other}, which listens on {listens} only. What to do: turn TLS on "
-                "(monitoring_tls: selfsigned), so that it asks for certificates; or, in a network that only the stack "
-                "reaches, set loki_listen_address."
-            )
-        return Push(_url(mutual, listens, port), address if mutual else "")
-    return Push(_url(mutual, address, port), address if mutual else "")
-
-
-def _url(tls: bool, address: str, port: int) -> str:
-    return f"{'https' if tls else 'http'}://{join(address, port)}/loki/api/v1/push"
+    if is_loopback(listens) and other != host:
+        raise AnsibleError(
+            f"{host} cannot reach Loki on {other}, which listens on {listens} only. What to do: turn TLS on "
+            "(monitoring_tls: selfsigned), so that it asks for certificates; or, in a network that only the stack "
+            "reaches, set loki_listen_address."
+        )
+    reached = listens if is_loopback(listens) else address
+    return Push(f"{'https' if tls else 'http'}://{join(reached, port)}/loki/api/v1/push", address if tls else "")

@@ -43,8 +43,22 @@ class Host:
         os.utime(path, (self.clock, self.clock))
 
     def start(self, agent: str) -> None:
-        script = ROOT / "roles" / agent / "files/take_over"
-        subprocess.run(["sh", script, self.root], check=True, capture_output=True, text=True)
+        self._run(agent, "start")
+
+    def end(self, agent: str, result: str = "success") -> None:
+        self._run(agent, "end", SERVICE_RESULT=result)
+
+    def _run(self, agent: str, moment: str, **variables: str) -> None:
+        script = ROOT / "roles/monitoring/files/log_positions"
+        words = ["sh", script, agent, moment, self.root]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env={**os.environ, **variables})
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def log(self, name: str, count: int) -> int:
+        """A log with so many lines of 100 bytes; its size."""
+        path = self.root / name
+        path.write_text("".join(f"{number:099}\n" for number in range(count)))
+        return path.stat().st_size
 
 
 @pytest.fixture
@@ -71,6 +85,7 @@ def test_the_first_start_takes_nothing(host: Host) -> None:
 
 def test_alloy_goes_on_where_promtail_was(host: Host) -> None:
     host.write(host.promtail, PROMTAIL)
+    host.end("promtail")
     host.start("alloy")
     assert host.legacy.read_text() == PROMTAIL
 
@@ -80,6 +95,7 @@ def test_alloy_that_is_started_again_keeps_its_own(host: Host) -> None:
     host.start("alloy")
     ours = host.alloy("loki.source.file.app")
     host.write(ours, positions(**{"/var/log/app/a.log": '"150"'}))
+    host.end("alloy")
     host.start("alloy")
     assert '"150"' in ours.read_text()
 
@@ -89,6 +105,7 @@ def test_alloy_after_promtail_ran_again(host: Host) -> None:
     ours = host.alloy("loki.source.file.app")
     host.write(ours, positions(**{"/var/log/app/a.log": '"50"'}))
     host.write(host.promtail, PROMTAIL)
+    host.end("promtail")
     host.start("alloy")
     assert not ours.exists()
     assert host.legacy.read_text() == PROMTAIL
@@ -101,6 +118,7 @@ def test_promtail_goes_on_where_alloy_was(host: Host) -> None:
     )
     cursor = {"cursor-loki.source.journal.journal": CURSOR}
     host.write(host.alloy("loki.source.journal.journal"), positions(**cursor))
+    host.end("alloy")
     host.start("promtail")
     assert read(host.promtail)["/var/log/app/a.log"] == "150"
     assert read(host.promtail)["/var/x: y.log"] == "1"
@@ -111,6 +129,7 @@ def test_promtail_goes_on_where_alloy_was(host: Host) -> None:
 def test_promtail_that_is_started_again_keeps_its_own(host: Host) -> None:
     host.write(host.alloy("loki.source.file.app"), positions(**{"/var/log/app/a.log": '"150"'}))
     host.write(host.promtail, PROMTAIL)
+    host.end("promtail")
     host.start("promtail")
     assert host.promtail.read_text() == PROMTAIL
 
@@ -122,5 +141,67 @@ def test_what_alloy_took_over_and_did_not_read_is_old(fresh: str, host: Host) ->
     for name in ("app", "shop"):
         place = '"150"' if name == fresh else '"100"'
         host.write(host.alloy(f"loki.source.file.{name}"), positions(**{"/var/log/app/a.log": place}))
+    host.end("alloy")
     host.start("promtail")
     assert read(host.promtail) == {"/var/log/app/a.log": "150"}
+
+
+# --- what was noted as read and not sent ---
+
+AGAIN = 1310720
+
+
+def of(path: str, place: int) -> str:
+    return f'positions:\n  {path}: "{place}"\n'
+
+
+@pytest.mark.parametrize("result", ["timeout", "signal", ""])
+def test_an_agent_that_did_not_end_by_itself_reads_its_last_lines_again(result: str, host: Host) -> None:
+    size = host.log("a.log", 20000)
+    path = f"{host.root}/a.log"
+    host.write(host.promtail, of(path, size))
+    if result:  # else the host went down
+        host.end("promtail", result)
+    host.start("promtail")
+    place = int(read(host.promtail)[path])
+    assert place % 100 == 0, "in the middle of a line"
+    assert size - AGAIN <= place <= size - AGAIN + 100
+
+
+def test_what_cannot_be_read_again(host: Host) -> None:
+    """A short file is read from its beginning; one that is shorter than its place, or gone, is the agent's matter."""
+    short, cut = host.log("short.log", 10), host.log("cut.log", 10)
+    (host.root / "long.log").write_text("x" * (2 * AGAIN) + "\n")
+    places = {"short.log": short, "cut.log": cut + 2 * AGAIN, "gone.log": 2 * AGAIN, "long.log": 2 * AGAIN + 1}
+    host.write(host.promtail, "".join(["positions:\n", *(f'  /{name}: "{place}"\n' for name, place in places.items())]))
+    host.promtail.write_text(host.promtail.read_text().replace("  /", f"  {host.root}/"))
+    host.start("promtail")
+    found = {Path(path).name: int(place) for path, place in read(host.promtail).items()}
+    assert found == {**places, "short.log": 0}
+
+
+def test_one_that_dies_at_each_start_goes_back_once(host: Host) -> None:
+    size, path = host.log("a.log", 50000), f"{host.root}/a.log"
+    host.clock = int(os.stat(host.root).st_mtime)
+    host.write(host.promtail, of(path, size))
+    for _start in range(3):
+        host.end("promtail", "exit-code")
+        host.start("promtail")
+    assert int(read(host.promtail)[path]) >= size - AGAIN
+
+
+def test_alloy_too(host: Host) -> None:
+    size, path = host.log("a.log", 20000), f"{host.root}/a.log"
+    host.write(host.alloy("loki.source.file.app"), positions(**{path: f'"{size}"'}))
+    host.end("alloy", "timeout")
+    host.start("alloy")
+    assert not host.alloy("loki.source.file.app").exists()
+    assert size - AGAIN <= int(read(host.legacy)[path]) <= size - AGAIN + 100
+
+
+def test_what_alloy_took_over_and_never_used_is_what_promtail_goes_on_from(host: Host) -> None:
+    host.write(host.promtail, PROMTAIL)
+    host.write(host.legacy, PROMTAIL.replace("100", "150"))
+    host.end("alloy")
+    host.start("promtail")
+    assert read(host.promtail)["/var/log/app/a.log"] == "150"

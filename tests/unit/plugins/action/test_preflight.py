@@ -408,7 +408,7 @@ def test_inventory_without_any_component(controller: Controller) -> None:
 
 def test_two_log_agents(controller: Controller) -> None:
     controller.groups |= {"promtail": ["app1"], "alloy": ["app1"]}
-    (problem,) = problems(controller.run(promtail_state="absent", alloy_state="absent"))
+    problem, _no_loki = problems(controller.run(promtail_state="absent", alloy_state="absent"))
     assert problem.startswith("the host is in the groups promtail and alloy")
 
 
@@ -432,6 +432,12 @@ def test_loki_that_others_cannot_reach(controller: Controller) -> None:
     assert any(
         "'nine' is not an address to listen on" in one for one in problems(controller.run(answer([*READY, "loki"])))
     )
+
+
+def test_a_log_agent_without_loki(controller: Controller) -> None:
+    controller.groups |= {"alloy": ["app1"]}
+    (problem,) = problems(controller.run(alloy_state="absent"))
+    assert problem.startswith("app1 reads logs, but the inventory has no host in the group loki")
 
 
 def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
