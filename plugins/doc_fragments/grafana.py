@@ -29,6 +29,9 @@ options:
   ca_path:
     description: File with the certificates of the authorities to trust, on the host that runs the module.
     type: path
+  server_name:
+    description: Name that the certificate is for, if it is not that of the address.
+    type: str
   validate_certs:
     description: Whether the certificate of the server is checked.
     type: bool

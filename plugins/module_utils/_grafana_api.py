@@ -21,6 +21,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "token": {"type": "str", "no_log": True},
     "token_file": {"type": "path", "no_log": False},
     "ca_path": {"type": "path"},
+    "server_name": {"type": "str"},
     "validate_certs": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 30.0},
 }
@@ -99,6 +100,7 @@ def connect(params: t.Mapping[str, t.Any]) -> Grafana:
         password=params.get("password") or "",
         token=token,
         ca_path=params.get("ca_path") or "",
+        server_name=params.get("server_name") or "",
         validate_certs=params["validate_certs"],
         timeout=params["timeout"],
         remedies=REMEDIES,

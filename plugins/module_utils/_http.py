@@ -18,7 +18,7 @@ try:
     from urllib3.util import Retry
 except ImportError:
     REQUESTS_ERROR = traceback.format_exc()
-    Retry = object  # type: ignore[assignment,misc]  # the modules say what is missing, and end
+    HTTPAdapter = Retry = object  # type: ignore[assignment,misc]  # the modules say what is missing, and end
 
 if t.TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -48,6 +48,17 @@ class Patience(Retry):  # type: ignore[valid-type,misc]  # object where requests
         return None if wait is None else min(wait, LONGEST_WAIT)
 
 
+class Named(HTTPAdapter):  # type: ignore[misc]  # object where requests is missing
+    """Expects another name in the certificate than that of the address: a host asks itself over its loopback."""
+
+    def __init__(self, name: str, **options: t.Any) -> None:
+        self._names = {"server_hostname": name, "assert_hostname": name} if name else {}
+        super().__init__(**options)
+
+    def init_poolmanager(self, *arguments: t.Any, **options: t.Any) -> None:
+        super().init_poolmanager(*arguments, **options, **self._names)
+
+
 class Api:
     """One service at one address. Safe to use from several threads: they share the connections."""
 
@@ -60,6 +71,7 @@ class Api:
         password: str = "",
         token: str = "",
         ca_path: str = "",
+        server_name: str = "",
         validate_certs: bool = True,
         timeout: float = 30,
         connections: int = 8,
@@ -92,9 +104,9 @@ class Api:
             backoff_factor=0.3,
             raise_on_status=False,
         )
-        adapter = HTTPAdapter(pool_maxsize=connections, max_retries=patience)
-        for scheme in ("http://", "https://"):
-            self.session.mount(scheme, adapter)
+        options = {"pool_maxsize": connections, "max_retries": patience}
+        self.session.mount("http://", HTTPAdapter(**options))
+        self.session.mount("https://", Named(server_name, **options))
 
     def get(self, path: str, params: t.Mapping[str, t.Any] | None = None) -> t.Any:
         return self.ask("GET", path, params=params)
@@ -213,4 +225,4 @@ def require_requests(module: AnsibleModule) -> None:
     if REQUESTS_ERROR is not None:
         from ansible.module_utils.basic import missing_required_lib
 
-        module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR)
+        module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR, missing_library="requests")

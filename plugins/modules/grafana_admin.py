@@ -33,6 +33,9 @@ options:
   ca_path:
     description: File on the host with the certificates of the authorities to trust.
     type: path
+  server_name:
+    description: Name that the certificate is for, if it is not that of the address.
+    type: str
   timeout:
     description: Seconds to wait for a connection, and for each answer.
     type: float
@@ -101,6 +104,7 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import
 OPTIONS = {
     "url": {"type": "str", "default": "http://127.0.0.1:3000"},
     "ca_path": {"type": "path"},
+    "server_name": {"type": "str"},
     "timeout": {"type": "float", "default": 30.0},
     "user": {"type": "str", "default": "admin"},
     "password": {"type": "str", "required": True, "no_log": True},
@@ -118,7 +122,7 @@ def main() -> None:
     if module.check_mode and not os.path.exists(host.layout.current):
         module.exit_json(changed=True, actions=NOTHING_THERE, token_file=host.token_file, ready=False)
     _http.require_requests(module)
-    api = {key: params[key] for key in ("url", "ca_path", "timeout")}
+    api = {key: params[key] for key in ("url", "ca_path", "server_name", "timeout")}
     administrator = Administrator(host, api, params["user"], params["password"], module.check_mode)
     ready = False
     try:

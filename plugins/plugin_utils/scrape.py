@@ -95,10 +95,13 @@ def component_targets(
         _host, port = split_address(str(stated or default(component, "listen_address")))
         address = address_of(host, settings)
         labels = {"instance": host}
-        if component in (*OPEN, *MUTUAL):
-            chosen = open_address(host, servers, address) if component in OPEN else mutual_address(settings)
-            listens = split_address(str(stated))[0] if stated else chosen
-            address = listens if list(servers) == [host] and is_loopback(listens) else address
+        if stated:
+            listens = split_address(str(stated))[0]
+        else:
+            listens = open_address(host, servers, address) if component in OPEN else ""
+            listens = mutual_address(settings) if component in MUTUAL else listens
+        # On the loopback it is found by a Prometheus of the same host.
+        address = listens if list(servers) == [host] and is_loopback(listens) else address
         if has_authority(settings) if component in MUTUAL else component not in OPEN and has_tls(settings):
             labels["__scheme__"] = "https"
         if prefix := path_prefix(component, settings):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import os
 import pwd
+import ssl
 import tempfile
 import threading
 import typing as t
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority import certificate
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
 
 # A component needs an account of its own name. Root can give files to any; others have only their own.
 ACCOUNT = "daemon" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -209,6 +212,27 @@ class Site:
 def site() -> t.Iterator[Site]:
     with Site() as running:
         yield running
+
+
+class Tls(t.NamedTuple):
+    site: t.Any
+    ca: str
+    other_ca: str
+
+
+@pytest.fixture
+def tls(site: t.Any, tmp_path: Path) -> Tls:
+    """The server behind a certificate of our own authority, which does not name its address; and another authority."""
+    files = certificate(SecretsDir(str(tmp_path / "one")), "web1", ["web1"])
+    others = certificate(SecretsDir(str(tmp_path / "two")), "web1", ["web1"])
+    for name, text in {**files, "other.crt": others["ca.crt"]}.items():
+        (tmp_path / name).write_text(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    site.server.handle_error = lambda request, address: None  # clients that turn away
+    site.pages = {"/-/ready": b"ready"}
+    return Tls(site, str(tmp_path / "ca.crt"), str(tmp_path / "other.crt"))
 
 
 @pytest.fixture

@@ -133,6 +133,18 @@ def test_too_slow(site: t.Any) -> None:
     assert "raise timeout" in str(error)
 
 
+def test_certificate_that_names_the_host_and_not_the_address(tls: t.Any) -> None:
+    url = f"https://127.0.0.1:{tls.site.port}"
+    tls.site.pages = {"/api/x": b"{}"}
+    assert api(url, ca_path=tls.ca, server_name="web1").get("/api/x") == {}
+    for options in (
+        {"ca_path": tls.ca},
+        {"ca_path": tls.ca, "server_name": "web2"},
+        {"ca_path": tls.other_ca, "server_name": "web1"},
+    ):
+        assert "the certificate was not accepted" in str(refused(api(url, **options)))
+
+
 def test_no_tls_there(site: t.Any) -> None:
     error = refused(api(site.url.replace("http:", "https:")))
     assert "the certificate was not accepted, or this is no TLS" in str(error)

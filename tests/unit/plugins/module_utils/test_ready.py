@@ -201,36 +201,15 @@ def test_ask_somebody_who_is_slow(site: t.Any) -> None:
 # --- TLS ---
 
 
-class Tls(t.NamedTuple):
-    site: t.Any
-    ca: str
-    other_ca: str
-
-
-@pytest.fixture
-def tls(site: t.Any, tmp_path: Path) -> Tls:
-    """The server behind a certificate of our own authority, which does not name its address; and another authority."""
-    files = certificate(SecretsDir(str(tmp_path / "one")), "web1", ["web1"])
-    others = certificate(SecretsDir(str(tmp_path / "two")), "web1", ["web1"])
-    for name, text in {**files, "other.crt": others["ca.crt"]}.items():
-        (tmp_path / name).write_text(text)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
-    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
-    site.server.handle_error = lambda request, address: None  # clients that turn away
-    site.pages = {"/-/ready": b"ready"}
-    return Tls(site, str(tmp_path / "ca.crt"), str(tmp_path / "other.crt"))
-
-
-def endpoint_of(tls: Tls, **settings: str) -> Endpoint:
+def endpoint_of(tls: t.Any, **settings: str) -> Endpoint:
     return Endpoint(f"https://127.0.0.1:{tls.site.port}", **settings)
 
 
-def over_tls(tls: Tls, **settings: str) -> Answer:
+def over_tls(tls: t.Any, **settings: str) -> Answer:
     return ask(endpoint_of(tls, **settings), "/-/ready")
 
 
-def test_certificate_of_the_authority_and_name(tls: Tls) -> None:
+def test_certificate_of_the_authority_and_name(tls: t.Any) -> None:
     assert over_tls(tls, ca=tls.ca, server_name="web1") == Answer(200, "ready")
 
 
@@ -243,7 +222,7 @@ UNTRUSTED = [
 
 
 @pytest.mark.parametrize(("ca", "server_name", "seen"), UNTRUSTED)
-def test_untrusted_certificate(ca: str, server_name: str, seen: str, tls: Tls) -> None:
+def test_untrusted_certificate(ca: str, server_name: str, seen: str, tls: t.Any) -> None:
     """It has no answer, and says what it has to name and who has to sign it."""
     ca = {"own": tls.ca, "other": tls.other_ca}.get(ca, ca)
     endpoint = endpoint_of(tls, ca=ca, server_name=server_name, user="monitoring", password="hunter2")
@@ -258,7 +237,7 @@ def test_untrusted_certificate(ca: str, server_name: str, seen: str, tls: Tls) -
 
 
 @pytest.mark.parametrize(("ca", "server_name", "seen"), UNTRUSTED)
-def test_untrusted_certificate_is_not_waited_for(ca: str, server_name: str, seen: str, tls: Tls) -> None:
+def test_untrusted_certificate_is_not_waited_for(ca: str, server_name: str, seen: str, tls: t.Any) -> None:
     program = Program()
     endpoint = endpoint_of(tls, ca={"own": tls.ca, "other": tls.other_ca}.get(ca, ca), server_name=server_name)
     with pytest.raises(ComponentError, match="is not trusted") as caught:
@@ -284,7 +263,7 @@ def test_component_that_asks_for_a_certificate(site: t.Any, tmp_path: Path) -> N
     assert ask(ours, "/ready") == Answer(200, "ready")
 
 
-def test_missing_authority_is_no_answer(tls: Tls) -> None:
+def test_missing_authority_is_no_answer(tls: t.Any) -> None:
     """Its file may still come."""
     answer = over_tls(tls, ca="/nonexistent.crt", server_name="web1")
     assert answer.status == 0

@@ -117,6 +117,12 @@ def test_loki_has_no_password(settings: t.Any, servers: list[str], target: str, 
     assert job["targets"][0]["labels"].get("__scheme__") == scheme
 
 
+@pytest.mark.parametrize(("servers", "target"), [(["web1"], "127.0.0.1:3000"), (["web1", "mon"], "web1:3000")])
+def test_what_listens_on_the_loopback_is_found_by_a_prometheus_beside_it(servers: list[str], target: str) -> None:
+    job = component_job("grafana", ["web1"], {"web1": {"grafana_listen_address": "127.0.0.1:3000"}}, servers)
+    assert [one["targets"] for one in job["targets"]] == [[target]]
+
+
 @pytest.mark.parametrize(
     ("address", "listens"),
     [
