@@ -195,13 +195,15 @@ def _one_of(where: str, key: str, value: t.Any) -> None:
 # --- where it goes ---
 
 
+def present(component: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    """The hosts of a component's group, but those on which it is absent."""
+    state = f"{component}_state"
+    return [host for host in groups.get(component, []) if hostvars[host].get(state, "present") != "absent"]
+
+
 def pushes(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Push]:
     """Every Loki of the inventory, as this host reaches it."""
-    found = []
-    for other in groups.get("loki", []):
-        settings = hostvars[other]
-        if settings.get("loki_state", "present") != "absent":
-            found.append(_push(host, other, settings))
+    found = [_push(host, other, hostvars[other]) for other in present("loki", groups, hostvars)]
     if not found:
         raise AnsibleError(
             f"{host} reads logs, but the inventory has no host in the group loki that could take them. "

@@ -9,8 +9,10 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).resolve().parents[3]
 CURSOR = "s=0e004956406b4145999052c5cbc7c776;i=ee;b=c8773e4e;m=47361383e;t=6610f80883288;x=d805360a03ba88fc"
@@ -286,3 +288,16 @@ def test_what_the_other_tells_may_be_nonsense(told: str, host: Host) -> None:
     (host.root / "var/lib/promtail/other").write_text(told)
     host._run("promtail", "start")
     assert host.promtail.read_text() == PROMTAIL
+
+
+# --- the roles ---
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+def test_an_agent_that_goes_needs_no_loki(agent: str) -> None:
+    """Its configuration names the Lokis, and is refused where there is none."""
+    block = yaml.safe_load((ROOT / f"roles/{agent}/tasks/main.yml").read_text())[0]["block"]
+    files = block[0]["opswatch.monitoring.component"]["files"]
+    template = NativeEnvironment(undefined=jinja2.StrictUndefined).from_string(files)
+    assert template.render({f"{agent}_state": "absent"}) == []
+    assert template.render({f"{agent}_state": "present", f"__{agent}_files": ["it"]}) == ["it"]
