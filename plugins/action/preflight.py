@@ -95,10 +95,11 @@ class ActionModule(ActionBase):
             self.problems.append(from_error(error))
 
     def _check_log_agents(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
-        """Those that nobody takes lines from. Where there is a Loki, who cannot reach it is its check."""
+        """Those that nobody takes lines from. Who cannot reach a Loki that it chose by itself is Loki's check."""
         try:
-            if not present("loki", groups, hostvars):
-                for host in [host for agent in AGENTS for host in present(agent, groups, hostvars)]:
+            lokis = present("loki", groups, hostvars)
+            for host in [host for agent in AGENTS for host in present(agent, groups, hostvars)]:
+                if not lokis or hostvars[host].get("monitoring_logs_push"):
                     self.problems += refused(pushes, host, groups, hostvars)
         except AnsibleError as error:  # an expression that cannot be resolved
             self.problems.append(from_error(error))

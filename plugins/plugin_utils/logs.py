@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
 
 from .addresses import is_loopback, split_address
+from .render import plain
 from .scrape import HostVars, address_of, has_authority, join, mutual_address
 
 AGENTS = ("promtail", "alloy")
 PORT = 3100  # of Loki, unless it is told another
+PATH = "/loki/api/v1/push"
 # The labels that we set ourselves; each further one multiplies the streams.
 LABELS = ("instance", "service", "level")
 
@@ -74,7 +78,7 @@ class Push(t.NamedTuple):
     """A Loki that lines are sent to."""
 
     url: str
-    server_name: str  # the name in its certificate; empty without TLS
+    server_name: str  # the name in its certificate; empty without TLS, and where the host's own trust counts
 
 
 # --- what is read ---
@@ -202,14 +206,44 @@ def present(component: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: H
 
 
 def pushes(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Push]:
-    """Every Loki of the inventory, as this host reaches it."""
-    found = [_push(host, other, hostvars[other]) for other in present("loki", groups, hostvars)]
-    if not found:
+    """Where this host sends its lines: one member of the cluster, or what C(monitoring_logs_push) says."""
+    members = present("loki", groups, hostvars)
+    stated = plain(hostvars[host].get("monitoring_logs_push") or [])
+    if not isinstance(stated, list):
+        raise AnsibleError(f"monitoring_logs_push of {host} is not a list of hosts and addresses.")
+    if stated:
+        return [_stated_push(host, str(entry), members, hostvars) for entry in stated]
+    if not members:
         raise AnsibleError(
             f"{host} reads logs, but the inventory has no host in the group loki that could take them. "
-            "What to do: put one there, or take this host out of the groups promtail and alloy."
+            "What to do: put one there, say where else they go (monitoring_logs_push), or take this host out of the "
+            "groups promtail and alloy."
         )
-    return found
+    chosen = chosen_member(host, members)
+    return [_push(host, chosen, hostvars[chosen])]
+
+
+def chosen_member(host: str, members: t.Sequence[str]) -> str:
+    """Always the same one for a host, and about as many hosts for each. A member that goes moves its hosts only.
+
+    Members share what they store. To send to all of them would store nothing more, and the agents would wait for each.
+    """
+    if host in members:
+        return host
+    return max(members, key=lambda member: hashlib.sha256(f"{host} {member}".encode()).digest())
+
+
+def _stated_push(host: str, entry: str, members: t.Sequence[str], hostvars: HostVars) -> Push:
+    if entry in members:
+        return _push(host, entry, hostvars[entry])
+    parts = urlsplit(entry)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        known = f" ({', '.join(members)})" if members else ""
+        raise AnsibleError(
+            f"monitoring_logs_push of {host}: {entry} is no host that runs Loki{known} and no address. What to do: "
+            "correct it, or write an address such as https://logs.example.com:3100."
+        )
+    return Push(entry if parts.path.strip("/") else entry.rstrip("/") + PATH, "")
 
 
 def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
@@ -224,4 +258,4 @@ def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
             "reaches, set loki_listen_address."
         )
     reached = listens if is_loopback(listens) else address
-    return Push(f"{'https' if tls else 'http'}://{join(reached, port)}/loki/api/v1/push", address if tls else "")
+    return Push(f"{'https' if tls else 'http'}://{join(reached, port)}{PATH}", address if tls else "")

@@ -452,6 +452,14 @@ def test_a_log_agent_without_loki(
     assert [problem.split(", but")[0] for problem in found] == ["app1 reads logs"] * refused
 
 
+def test_a_log_agent_that_is_sent_to_nobody(controller: Controller) -> None:
+    controller.groups |= {"alloy": ["app1"], "loki": ["app1"]}
+    programs = answer([*READY, "alloy", "loki"])
+    (problem,) = problems(controller.run(programs, monitoring_logs_push=["mon9"]))
+    assert problem.startswith("monitoring_logs_push of app1: mon9 is no host that runs Loki (app1)")
+    assert "failed" not in controller.run(programs, monitoring_logs_push=["https://logs.example.com"])
+
+
 def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
     controller.groups["all"] = ["app1", "app2", "app3"]
     controller.groups["node_exporter"] = ["app1", "app2"]
