@@ -56,6 +56,13 @@ KINDS: dict[str, dict[str, t.Any]] = {
     },
     "syslog": {"listen_address": "127.0.0.1:1514", "protocol": "tcp"},
 }
+# What the source itself tells of a line, by the value that holds it. It becomes structured metadata.
+SOURCE_FIELDS: dict[str, dict[str, str]] = {
+    "files": {"filename": "filename"},
+    "journal": {"unit": "source_unit"},
+    "docker": {"container": "source_container", "stream": "source_stream", "tag": "source_tag"},
+    "syslog": {"host": "source_host"},
+}
 CHOICES = {
     "kind": tuple(KINDS),
     "format": ("json", "logfmt", "regex", "plain"),
@@ -154,6 +161,7 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
         log["limit"]["burst"] = log["limit"]["burst"] or log["limit"]["rate"]
     for rule in log["drop"]:
         _check_drop(where, rule)
+        _check_field(where, log, rule.get("field"))
     if log["kind"] == "journal":
         _check_duration(where, "max_age", log["max_age"])
     if log["multiline"]:
@@ -186,6 +194,17 @@ def _check_drop(where: str, rule: t.Any) -> None:
         _check_duration(where, "older_than", rule["older_than"])
 
 
+def _check_field(where: str, log: Log, name: str | None) -> None:
+    """A field that no line can have would let the rule drop nothing."""
+    if not name or name in values_of(log) or possible_fields(log, [name]):
+        return
+    named = possible_fields(log, re.findall(r"\(\?P<(\w+)>", log["expression"]))
+    raise AnsibleError(
+        f"{where}: drop asks for the field {name}, which no line of the format {log['format']} has here. What to do: "
+        f"take one of {', '.join(dict.fromkeys([*values_of(log), *named]))}; or leave field out, and match the line."
+    )
+
+
 def _check_duration(where: str, key: str, value: t.Any) -> None:
     if not _DURATION.fullmatch(str(value)):
         raise AnsibleError(f"{where}: {key} is no duration: {value!r}. Write it like 90s, 15m or 168h.")
@@ -194,6 +213,25 @@ def _check_duration(where: str, key: str, value: t.Any) -> None:
 def _one_of(where: str, key: str, value: t.Any) -> None:
     if value not in CHOICES[key]:
         raise AnsibleError(f"{where} has the {key} {value!r}. Use one of {', '.join(CHOICES[key])}.")
+
+
+def possible_fields(log: Log, names: t.Iterable[str]) -> list[str]:
+    """Those of the fields that a line of this format can have."""
+    if log["format"] == "plain":
+        return []
+    groups = re.findall(r"\(\?P<(\w+)>", log["expression"])
+    return [name for name in dict.fromkeys(names) if name and (log["format"] != "regex" or name in groups)]
+
+
+def values_of(log: Log) -> dict[str, str]:
+    """What is known of a line beside its fields, by the value that holds it when lines are dropped."""
+    told = log["kind"] in ("journal", "syslog")  # these tell service and level themselves
+    found = dict(SOURCE_FIELDS[log["kind"]])
+    if told or possible_fields(log, [log["level_field"]]):
+        found["level"] = "level"
+    if told or not log["service"]:
+        found["service"] = "service"
+    return found
 
 
 # --- where it goes ---

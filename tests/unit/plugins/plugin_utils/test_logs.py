@@ -77,6 +77,44 @@ def test_what_is_wrong_is_said(stated: t.Any, said: str) -> None:
     assert said in str(error.value)
 
 
+PLAIN = {**FILES, "format": "plain"}
+REGEX = {**FILES, "format": "regex", "expression": r"(?P<word>\w+) (?P<level>\w+)"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "field", "possible"),
+    [
+        (FILES, "any.thing", ""),
+        ({**FILES, "format": "logfmt"}, "anything", ""),
+        (REGEX, "word", ""),
+        (REGEX, "level", ""),
+        (REGEX, "message", "filename, level, service, word"),
+        ({**REGEX, "level_field": "severity"}, "level", ""),
+        (PLAIN, "filename", ""),
+        (PLAIN, "service", ""),
+        (PLAIN, "level", "filename, service"),
+        (PLAIN, "message", "filename, service"),
+        ({**PLAIN, "service": "shop"}, "service", "filename"),
+        ({**JOURNAL, "format": "plain"}, "level", ""),
+        ({**JOURNAL, "format": "plain", "service": "shop"}, "service", ""),
+        ({**JOURNAL, "format": "plain"}, "unit", ""),
+        ({**JOURNAL, "format": "plain"}, "message", "unit, level, service"),
+        ({"name": "a", "kind": "docker", "format": "plain"}, "stream", ""),
+        ({"name": "a", "kind": "docker", "format": "plain"}, "level", "container, stream, tag, service"),
+        ({"name": "a", "kind": "syslog", "format": "plain"}, "unit", "host, level, service"),
+    ],
+)
+def test_a_field_that_no_line_has_drops_nothing(stated: dict[str, t.Any], field: str, possible: str) -> None:
+    rule = {"field": field, "matches": "x"}
+    if not possible:
+        assert checked_log({**stated, "drop": [rule]}, "web")["drop"] == [rule]
+        return
+    with pytest.raises(AnsibleError) as error:
+        checked_log({**stated, "drop": [rule]}, "web")
+    assert f"drop asks for the field {field}, which no line of the format {stated['format']}" in str(error.value)
+    assert f"take one of {possible}; or" in str(error.value)
+
+
 def test_what_would_be_read_twice() -> None:
     with pytest.raises(AnsibleError, match="app is there twice"):
         checked_logs([FILES, FILES], "web")
