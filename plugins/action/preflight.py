@@ -18,7 +18,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, present, pushes
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
     Problem,
     from_error,
@@ -85,15 +85,23 @@ class ActionModule(ActionBase):
             self._check_jobs(groups, variables)
         if groups.get("loki"):
             self._check_loki(groups, variables["hostvars"])
-        else:
-            for host in [host for agent in AGENTS for host in groups.get(agent, [])]:
-                self.problems += refused(pushes, host, groups, variables["hostvars"])
+        self._check_log_agents(groups, variables["hostvars"])
 
     def _check_loki(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
         """Who cannot reach it, and members that share nothing."""
         try:
             self.problems += loki.inventory_problems(groups, hostvars)
         except AnsibleError as error:  # an expression that cannot be resolved, or an address that is none
+            self.problems.append(from_error(error))
+
+    def _check_log_agents(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
+        """Those that nobody takes lines from. Who cannot reach a Loki that it chose by itself is Loki's check."""
+        try:
+            lokis = present("loki", groups, hostvars)
+            for host in [host for agent in AGENTS for host in present(agent, groups, hostvars)]:
+                if not lokis or hostvars[host].get("monitoring_logs_push"):
+                    self.problems += refused(pushes, host, groups, hostvars)
+        except AnsibleError as error:  # an expression that cannot be resolved
             self.problems.append(from_error(error))
 
     def _check_jobs(self, groups: t.Mapping[str, t.Sequence[str]], variables: Variables) -> None:

@@ -29,8 +29,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - A map for each job with C(name), C(kind) (C(server), C(exporter), C(open) or C(service)), C(interval) (empty for components), C(scheme),
-      C(path), C(auth) and C(targets), which is a list as file_sd has it.
+    - A map for each job with C(name), C(kind) (C(server), C(exporter), C(service), C(open) without a password, or C(mutual) by certificates),
+      C(interval) (empty for components), C(scheme), C(path), C(auth) and C(targets), which is a list as file_sd has it.
   type: list
   elements: dict
 """

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
 
 from .addresses import is_loopback, split_address
+from .render import plain
 from .scrape import HostVars, address_of, has_authority, join, mutual_address
 
 AGENTS = ("promtail", "alloy")
 PORT = 3100  # of Loki, unless it is told another
+PATH = "/loki/api/v1/push"
 # The labels that we set ourselves; each further one multiplies the streams.
 LABELS = ("instance", "service", "level")
 
@@ -52,6 +56,13 @@ KINDS: dict[str, dict[str, t.Any]] = {
     },
     "syslog": {"listen_address": "127.0.0.1:1514", "protocol": "tcp"},
 }
+# What the source itself tells of a line, by the value that holds it. It becomes structured metadata.
+SOURCE_FIELDS: dict[str, dict[str, str]] = {
+    "files": {"filename": "filename"},
+    "journal": {"unit": "source_unit"},
+    "docker": {"container": "source_container", "stream": "source_stream", "tag": "source_tag"},
+    "syslog": {"host": "source_host"},
+}
 CHOICES = {
     "kind": tuple(KINDS),
     "format": ("json", "logfmt", "regex", "plain"),
@@ -74,7 +85,7 @@ class Push(t.NamedTuple):
     """A Loki that lines are sent to."""
 
     url: str
-    server_name: str  # the name in its certificate; empty without TLS
+    server_name: str  # the name in its certificate; empty without TLS, and where the host's own trust counts
 
 
 # --- what is read ---
@@ -150,6 +161,7 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
         log["limit"]["burst"] = log["limit"]["burst"] or log["limit"]["rate"]
     for rule in log["drop"]:
         _check_drop(where, rule)
+        _check_field(where, log, rule.get("field"))
     if log["kind"] == "journal":
         _check_duration(where, "max_age", log["max_age"])
     if log["multiline"]:
@@ -182,6 +194,17 @@ def _check_drop(where: str, rule: t.Any) -> None:
         _check_duration(where, "older_than", rule["older_than"])
 
 
+def _check_field(where: str, log: Log, name: str | None) -> None:
+    """A field that no line can have would let the rule drop nothing."""
+    if not name or name in values_of(log) or possible_fields(log, [name]):
+        return
+    named = possible_fields(log, re.findall(r"\(\?P<(\w+)>", log["expression"]))
+    raise AnsibleError(
+        f"{where}: drop asks for the field {name}, which no line of the format {log['format']} has here. What to do: "
+        f"take one of {', '.join(dict.fromkeys([*values_of(log), *named]))}; or leave field out, and match the line."
+    )
+
+
 def _check_duration(where: str, key: str, value: t.Any) -> None:
     if not _DURATION.fullmatch(str(value)):
         raise AnsibleError(f"{where}: {key} is no duration: {value!r}. Write it like 90s, 15m or 168h.")
@@ -192,22 +215,73 @@ def _one_of(where: str, key: str, value: t.Any) -> None:
         raise AnsibleError(f"{where} has the {key} {value!r}. Use one of {', '.join(CHOICES[key])}.")
 
 
+def possible_fields(log: Log, names: t.Iterable[str]) -> list[str]:
+    """Those of the fields that a line of this format can have."""
+    if log["format"] == "plain":
+        return []
+    groups = re.findall(r"\(\?P<(\w+)>", log["expression"])
+    return [name for name in dict.fromkeys(names) if name and (log["format"] != "regex" or name in groups)]
+
+
+def values_of(log: Log) -> dict[str, str]:
+    """What is known of a line beside its fields, by the value that holds it when lines are dropped."""
+    told = log["kind"] in ("journal", "syslog")  # these tell service and level themselves
+    found = dict(SOURCE_FIELDS[log["kind"]])
+    if told or possible_fields(log, [log["level_field"]]):
+        found["level"] = "level"
+    if told or not log["service"]:
+        found["service"] = "service"
+    return found
+
+
 # --- where it goes ---
 
 
+def present(component: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    """The hosts of a component's group, but those on which it is absent."""
+    state = f"{component}_state"
+    return [host for host in groups.get(component, []) if hostvars[host].get(state, "present") != "absent"]
+
+
 def pushes(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Push]:
-    """Every Loki of the inventory, as this host reaches it."""
-    found = []
-    for other in groups.get("loki", []):
-        settings = hostvars[other]
-        if settings.get("loki_state", "present") != "absent":
-            found.append(_push(host, other, settings))
-    if not found:
+    """Where this host sends its lines: one member of the cluster, or what C(monitoring_logs_push) says."""
+    members = present("loki", groups, hostvars)
+    stated = plain(hostvars[host].get("monitoring_logs_push") or [])
+    if not isinstance(stated, list):
+        raise AnsibleError(f"monitoring_logs_push of {host} is not a list of hosts and addresses.")
+    if stated:
+        return [_stated_push(host, str(entry), members, hostvars) for entry in stated]
+    if not members:
         raise AnsibleError(
             f"{host} reads logs, but the inventory has no host in the group loki that could take them. "
-            "What to do: put one there, or take this host out of the groups promtail and alloy."
+            "What to do: put one there, say where else they go (monitoring_logs_push), or take this host out of the "
+            "groups promtail and alloy."
         )
-    return found
+    chosen = chosen_member(host, members)
+    return [_push(host, chosen, hostvars[chosen])]
+
+
+def chosen_member(host: str, members: t.Sequence[str]) -> str:
+    """Always the same one for a host, and about as many hosts for each. A member that goes moves its hosts only.
+
+    Members share what they store. To send to all of them would store nothing more, and the agents would wait for each.
+    """
+    if host in members:
+        return host
+    return max(members, key=lambda member: hashlib.sha256(f"{host} {member}".encode()).digest())
+
+
+def _stated_push(host: str, entry: str, members: t.Sequence[str], hostvars: HostVars) -> Push:
+    if entry in members:
+        return _push(host, entry, hostvars[entry])
+    parts = urlsplit(entry)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        known = f" ({', '.join(members)})" if members else ""
+        raise AnsibleError(
+            f"monitoring_logs_push of {host}: {entry} is no host that runs Loki{known} and no address. What to do: "
+            "correct it, or write an address such as https://logs.example.com:3100."
+        )
+    return Push(entry if parts.path.strip("/") else entry.rstrip("/") + PATH, "")
 
 
 def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
@@ -222,4 +296,4 @@ def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
             "reaches, set loki_listen_address."
         )
     reached = listens if is_loopback(listens) else address
-    return Push(f"{'https' if tls else 'http'}://{join(reached, port)}/loki/api/v1/push", address if tls else "")
+    return Push(f"{'https' if tls else 'http'}://{join(reached, port)}{PATH}", address if tls else "")

@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from .logs import Log
+from .logs import SOURCE_FIELDS, Log, possible_fields, values_of
 
 # However a program calls its levels, these five are what they mean.
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -25,13 +25,6 @@ LEVELS: dict[str, tuple[str, ...]] = {
 }
 LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
 
-# What the source itself tells of a line, by the value that holds it. It becomes structured metadata.
-SOURCE_FIELDS: dict[str, dict[str, str]] = {
-    "files": {"filename": "filename"},
-    "journal": {"unit": "source_unit"},
-    "docker": {"container": "source_container", "stream": "source_stream", "tag": "source_tag"},
-    "syslog": {"host": "source_host"},
-}
 # Labels that the agents set by themselves, or that carry what is meant for structured metadata.
 TEMPORARY = ("filename", "job", "source_unit", "source_host")
 
@@ -75,14 +68,14 @@ def stages(log: Log, max_age: str, line_limit: int) -> list[Stage]:
         found.append(Stage("limit", dict(log["limit"])))
     # The labels go first, or Alloy would keep them twice.
     found.append(Stage("label_drop", {"labels": list(TEMPORARY)}))
-    metadata = {**sources, **{metadata_name(name): field(log, name) for name in _fields(log, log["metadata"])}}
+    metadata = {**sources, **{metadata_name(name): field(log, name) for name in possible_fields(log, log["metadata"])}}
     if log["kind"] == "docker":
         metadata |= {metadata_name(name): f"source_label_{metadata_name(name)}" for name in log["container_labels"]}
     found.append(Stage("metadata", {"values": metadata}))
     static = {**log["labels"], **({"service": log["service"]} if log["service"] else {})}
     if static:
         found.append(Stage("static_labels", {"labels": {str(key): str(value) for key, value in static.items()}}))
-    if log["keep"] == "message" and _fields(log, [log["message_field"]]):
+    if log["keep"] == "message" and possible_fields(log, [log["message_field"]]):
         found.append(Stage("output", {"source": field(log, log["message_field"])}))
     found.append(Stage("truncate", {"limit": line_limit}))
     return found
@@ -122,21 +115,13 @@ def _unwrapped(log: Log) -> list[Stage]:
     ]
 
 
-def _fields(log: Log, names: t.Iterable[str]) -> list[str]:
-    """Those of the fields that a line of this format can have."""
-    if log["format"] == "plain":
-        return []
-    groups = re.findall(r"\(\?P<(\w+)>", log["expression"])
-    return [name for name in dict.fromkeys(names) if name and (log["format"] != "regex" or name in groups)]
-
-
 def _parsed(log: Log) -> list[Stage]:
     """The fields that anything else asks for. A line that is not of this format stays as it is."""
     asked = [log["time_field"], log["level_field"], *([] if log["service"] else [log["service_field"]])]
     asked += [log["message_field"]] if log["keep"] == "message" else []
     asked += [*log["metadata"], *(rule["field"] for rule in log["drop"] if rule.get("field"))]
     known = {*SOURCE_FIELDS[log["kind"]]}
-    fields = _fields(log, [name for name in asked if name not in known])
+    fields = possible_fields(log, [name for name in asked if name not in known])
     if not fields:
         return []
     if log["format"] == "regex":
@@ -158,11 +143,11 @@ def _json_path(name: str) -> str:
 def _labelled(log: Log) -> list[Stage]:
     """The service and the level, as labels: of the line if it tells them, else of its source."""
     found = []
-    levels = [field(log, name) for name in _fields(log, [log["level_field"]])]
+    levels = [field(log, name) for name in possible_fields(log, [log["level_field"]])]
     found.append(Stage("level", {"target": "level", "sources": [*dict.fromkeys([*levels, "level"])]}))
     labels = ["level"]
     if not log["service"]:
-        services = [field(log, name) for name in _fields(log, [log["service_field"]])]
+        services = [field(log, name) for name in possible_fields(log, [log["service_field"]])]
         if log["kind"] == "files":
             found.append(Stage("regex", {"expression": _FILE, "source": "filename"}))
             services.append("file_service")
@@ -180,6 +165,5 @@ def _drop(log: Log, rule: t.Mapping[str, t.Any]) -> Stage:
     options: dict[str, t.Any] = {"reason": "asked_for"}
     options |= {key: rule[key] for key in ("matches", "older_than", "longer_than") if rule.get(key)}
     if name := rule.get("field"):
-        ours = {"level": "level", "service": "service", **SOURCE_FIELDS[log["kind"]]}
-        options["source"] = ours.get(name) or field(log, name)
+        options["source"] = values_of(log).get(name) or field(log, name)
     return Stage("drop", options)

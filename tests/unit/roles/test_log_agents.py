@@ -9,12 +9,22 @@ import subprocess
 import typing as t
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).resolve().parents[3]
 CURSOR = "s=0e004956406b4145999052c5cbc7c776;i=ee;b=c8773e4e;m=47361383e;t=6610f80883288;x=d805360a03ba88fc"
 PROMTAIL = 'positions:\n  /var/log/app/a.log: "100"\n  /var/log/app/b c.log: "200"\n  cursor-journal: ' + CURSOR + "\n"
+
+
+# Who becomes whom, and then what is asked for.
+SETPRIV = """#!/bin/sh
+echo "$@" >>"${0%/*}/calls"
+while [ "${1#--}" != "$1" ]; do shift; done
+exec "$@"
+"""
 
 
 class Host:
@@ -24,6 +34,9 @@ class Host:
         self.root, self.clock = root, 1_000_000_000
         (root / "var/lib/promtail").mkdir(parents=True)
         (root / "var/lib/alloy").mkdir(parents=True)
+        (root / "bin").mkdir()
+        (root / "bin/setpriv").write_text(SETPRIV)
+        (root / "bin/setpriv").chmod(0o755)
 
     @property
     def promtail(self) -> Path:
@@ -43,6 +56,7 @@ class Host:
         os.utime(path, (self.clock, self.clock))
 
     def start(self, agent: str) -> None:
+        self._run(agent, "take")
         self._run(agent, "start")
 
     def end(self, agent: str, result: str = "success") -> None:
@@ -51,7 +65,8 @@ class Host:
     def _run(self, agent: str, moment: str, **variables: str) -> None:
         script = ROOT / "roles/monitoring/files/log_positions"
         words = ["sh", script, agent, moment, self.root]
-        done = subprocess.run(words, check=False, capture_output=True, text=True, env={**os.environ, **variables})
+        environ = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}", **variables}
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=environ)
         assert (done.returncode, done.stderr) == (0, "")
 
     def log(self, name: str, count: int) -> int:
@@ -205,3 +220,84 @@ def test_what_alloy_took_over_and_never_used_is_what_promtail_goes_on_from(host:
     host.end("alloy")
     host.start("promtail")
     assert read(host.promtail)["/var/log/app/a.log"] == "150"
+
+
+# --- what one who runs code as an agent can make of it ---
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+def test_root_does_nothing_but_become_the_accounts(agent: str, host: Host) -> None:
+    """What root opened in a folder of an agent could be a link to anywhere."""
+    service = yaml.safe_load((ROOT / f"roles/{agent}/vars/main.yml").read_text())[f"__{agent}_unit"]["Service"]
+    commands = [*service["ExecStartPre"], service["ExecStopPost"]]
+    assert [command.split()[-1] for command in commands if command.startswith("+")] == ["take"]
+    other = "alloy" if agent == "promtail" else "promtail"
+    (host.root / "bin/setpriv").write_text('#!/bin/sh\ncat >/dev/null\necho "$@" >>"${0%/*}/calls"\n')
+    host.write(host.promtail, PROMTAIL)
+    host.write(host.alloy("loki.source.file.app"), positions(**{"/var/log/app/a.log": '"150"'}))
+    before = sorted(host.root.rglob("var/**/*"))
+    host._run(agent, "take")
+    assert sorted(host.root.rglob("var/**/*")) == before
+    calls = sorted((host.root / "bin/calls").read_text().splitlines())
+    expected = sorted([(other, "tell"), (agent, "keep")])
+    assert len(calls) == 2
+    for call, (account, moment) in zip(calls, expected, strict=True):
+        assert call.startswith(f"--reuid={account} --regid={account} --clear-groups --no-new-privs sh ")
+        assert f" {account} {moment} " in call
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+@pytest.mark.parametrize("last", ["promtail", "alloy"])
+def test_links_in_the_folders_are_replaced_and_not_followed(agent: str, last: str, host: Host) -> None:
+    victim = host.root / "victim"
+    victim.write_text("root's\n")
+    victim.chmod(0o640)
+    os.utime(victim, (1, 1))
+    seen = victim.stat()
+    if last == "promtail":
+        host.write(host.promtail, PROMTAIL)
+    else:
+        host.write(host.alloy("loki.source.file.app"), positions(**{"/var/log/app/a.log": '"150"'}))
+    written = ("ended", "prepared", "other", "positions.new", "positions.new.whole")
+    names = [*written, "positions.yaml", "promtail_positions.yaml"]
+    for name in names:
+        planted = host.root / "var/lib" / agent / name
+        if not planted.exists():
+            planted.symlink_to(victim)
+            os.utime(planted, (1, 1), follow_symlinks=False)
+    host.start(agent)
+    host.end(agent)
+    assert victim.read_text() == "root's\n"
+    assert (victim.stat().st_mode, victim.stat().st_mtime) == (seen.st_mode, seen.st_mtime)
+    for name in ("ended", "other"):
+        assert not (host.root / "var/lib" / agent / name).is_symlink()
+
+
+def test_what_is_no_file_is_not_opened(host: Host) -> None:
+    """A position in a pipe: to read it would wait for ever."""
+    os.mkfifo(host.root / "pipe")
+    host.write(host.promtail, of(f"{host.root}/pipe", 2 * AGAIN))
+    host.start("alloy")
+    assert read(host.legacy) == {f"{host.root}/pipe": str(2 * AGAIN)}
+
+
+@pytest.mark.parametrize("told", ["", "x yes\n", "-1 no\n", "99999999999999999999999 no\n"])
+def test_what_the_other_tells_may_be_nonsense(told: str, host: Host) -> None:
+    host.write(host.promtail, PROMTAIL)
+    host.end("promtail")
+    (host.root / "var/lib/promtail/other").write_text(told)
+    host._run("promtail", "start")
+    assert host.promtail.read_text() == PROMTAIL
+
+
+# --- the roles ---
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+def test_an_agent_that_goes_needs_no_loki(agent: str) -> None:
+    """Its configuration names the Lokis, and is refused where there is none."""
+    block = yaml.safe_load((ROOT / f"roles/{agent}/tasks/main.yml").read_text())[0]["block"]
+    files = block[0]["opswatch.monitoring.component"]["files"]
+    template = NativeEnvironment(undefined=jinja2.StrictUndefined).from_string(files)
+    assert template.render({f"{agent}_state": "absent"}) == []
+    assert template.render({f"{agent}_state": "present", f"__{agent}_files": ["it"]}) == ["it"]

@@ -408,7 +408,7 @@ def test_inventory_without_any_component(controller: Controller) -> None:
 
 def test_two_log_agents(controller: Controller) -> None:
     controller.groups |= {"promtail": ["app1"], "alloy": ["app1"]}
-    problem, _no_loki = problems(controller.run(promtail_state="absent", alloy_state="absent"))
+    (problem,) = problems(controller.run(promtail_state="absent", alloy_state="absent"))
     assert problem.startswith("the host is in the groups promtail and alloy")
 
 
@@ -434,10 +434,30 @@ def test_loki_that_others_cannot_reach(controller: Controller) -> None:
     )
 
 
-def test_a_log_agent_without_loki(controller: Controller) -> None:
-    controller.groups |= {"alloy": ["app1"]}
-    (problem,) = problems(controller.run(alloy_state="absent"))
-    assert problem.startswith("app1 reads logs, but the inventory has no host in the group loki")
+@pytest.mark.parametrize(
+    ("lokis", "loki_state", "alloy_state", "refused"),
+    [
+        ([], "present", "present", True),
+        ([], "present", "absent", False),
+        (["app1"], "absent", "present", True),
+        (["app1"], "absent", "absent", False),
+    ],
+)
+def test_a_log_agent_without_loki(
+    lokis: list[str], loki_state: str, alloy_state: str, refused: bool, controller: Controller
+) -> None:
+    """An agent that goes asks for none, or it could not go with it."""
+    controller.groups |= {"alloy": ["app1"], "loki": lokis}
+    found = problems(controller.run(answer([*READY, "alloy"]), loki_state=loki_state, alloy_state=alloy_state))
+    assert [problem.split(", but")[0] for problem in found] == ["app1 reads logs"] * refused
+
+
+def test_a_log_agent_that_is_sent_to_nobody(controller: Controller) -> None:
+    controller.groups |= {"alloy": ["app1"], "loki": ["app1"]}
+    programs = answer([*READY, "alloy", "loki"])
+    (problem,) = problems(controller.run(programs, monitoring_logs_push=["mon9"]))
+    assert problem.startswith("monitoring_logs_push of app1: mon9 is no host that runs Loki (app1)")
+    assert "failed" not in controller.run(programs, monitoring_logs_push=["https://logs.example.com"])
 
 
 def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:

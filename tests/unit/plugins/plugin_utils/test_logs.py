@@ -8,7 +8,13 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import Push, checked_log, checked_logs, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import (
+    Push,
+    checked_log,
+    checked_logs,
+    chosen_member,
+    pushes,
+)
 
 FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
 JOURNAL = {"name": "journal", "kind": "journal"}
@@ -71,6 +77,44 @@ def test_what_is_wrong_is_said(stated: t.Any, said: str) -> None:
     assert said in str(error.value)
 
 
+PLAIN = {**FILES, "format": "plain"}
+REGEX = {**FILES, "format": "regex", "expression": r"(?P<word>\w+) (?P<level>\w+)"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "field", "possible"),
+    [
+        (FILES, "any.thing", ""),
+        ({**FILES, "format": "logfmt"}, "anything", ""),
+        (REGEX, "word", ""),
+        (REGEX, "level", ""),
+        (REGEX, "message", "filename, level, service, word"),
+        ({**REGEX, "level_field": "severity"}, "level", ""),
+        (PLAIN, "filename", ""),
+        (PLAIN, "service", ""),
+        (PLAIN, "level", "filename, service"),
+        (PLAIN, "message", "filename, service"),
+        ({**PLAIN, "service": "shop"}, "service", "filename"),
+        ({**JOURNAL, "format": "plain"}, "level", ""),
+        ({**JOURNAL, "format": "plain", "service": "shop"}, "service", ""),
+        ({**JOURNAL, "format": "plain"}, "unit", ""),
+        ({**JOURNAL, "format": "plain"}, "message", "unit, level, service"),
+        ({"name": "a", "kind": "docker", "format": "plain"}, "stream", ""),
+        ({"name": "a", "kind": "docker", "format": "plain"}, "level", "container, stream, tag, service"),
+        ({"name": "a", "kind": "syslog", "format": "plain"}, "unit", "host, level, service"),
+    ],
+)
+def test_a_field_that_no_line_has_drops_nothing(stated: dict[str, t.Any], field: str, possible: str) -> None:
+    rule = {"field": field, "matches": "x"}
+    if not possible:
+        assert checked_log({**stated, "drop": [rule]}, "web")["drop"] == [rule]
+        return
+    with pytest.raises(AnsibleError) as error:
+        checked_log({**stated, "drop": [rule]}, "web")
+    assert f"drop asks for the field {field}, which no line of the format {stated['format']}" in str(error.value)
+    assert f"take one of {possible}; or" in str(error.value)
+
+
 def test_what_would_be_read_twice() -> None:
     with pytest.raises(AnsibleError, match="app is there twice"):
         checked_logs([FILES, FILES], "web")
@@ -108,14 +152,62 @@ def test_push(host: str, loki: dict[str, str], push: Push) -> None:
     assert pushes(host, GROUPS, {"mon": {"ansible_host": "10.0.0.1", **loki}, "web": {}}) == [push]
 
 
-def test_every_loki_gets_every_line() -> None:
-    hostvars = {
-        "a": {"monitoring_tls": "selfsigned"},
-        "b": {"loki_state": "absent"},
-        "c": {"monitoring_tls": "selfsigned"},
-    }
-    found = pushes("web", {"loki": ["a", "b", "c"]}, {**hostvars, "web": {}})
-    assert [push.server_name for push in found] == ["a", "c"]
+TLS = {"monitoring_tls": "selfsigned"}
+MEMBERS: dict[str, dict[str, t.Any]] = {"a": TLS, "b": {**TLS, "loki_state": "absent"}, "c": TLS}
+URL = "https://logs.example.com"
+
+
+@pytest.mark.parametrize(
+    ("host", "stated", "urls"),
+    [
+        # In a cluster each member takes the lines for all, and an agent waits for each that it sends to.
+        ("web1", [], ["https://c:3100/loki/api/v1/push"]),
+        ("web2", [], ["https://c:3100/loki/api/v1/push"]),
+        ("web3", [], ["https://a:3100/loki/api/v1/push"]),
+        ("web4", None, ["https://a:3100/loki/api/v1/push"]),
+        ("a", [], ["https://a:3100/loki/api/v1/push"]),
+        ("c", [], ["https://c:3100/loki/api/v1/push"]),
+        ("a", ["c"], ["https://c:3100/loki/api/v1/push"]),
+        ("web1", ["a", "c"], ["https://a:3100/loki/api/v1/push", "https://c:3100/loki/api/v1/push"]),
+        ("web1", [URL], [f"{URL}/loki/api/v1/push"]),
+        ("web1", [f"{URL}/"], [f"{URL}/loki/api/v1/push"]),
+        ("web1", [f"{URL}/team/push"], [f"{URL}/team/push"]),
+    ],
+)
+def test_who_gets_the_lines(host: str, stated: list[str] | None, urls: list[str]) -> None:
+    hostvars = {"web1": {}, "web2": {}, "web3": {}, "web4": {}, **MEMBERS}
+    hostvars[host] = {**hostvars[host], "monitoring_logs_push": stated}
+    found = pushes(host, {"loki": ["a", "b", "c"]}, hostvars)
+    assert [push.url for push in found] == urls
+    assert all(bool(push.server_name) != push.url.startswith(URL) for push in found)
+
+
+def test_a_member_that_goes_moves_its_hosts_only() -> None:
+    hosts = [f"web{number}" for number in range(300)]
+    before = {host: chosen_member(host, ["a", "b", "c"]) for host in hosts}
+    assert all(70 < list(before.values()).count(member) < 130 for member in "abc")
+    after = {host: chosen_member(host, ["c", "a"]) for host in hosts}
+    assert all(after[host] == before[host] for host in hosts if before[host] != "b")
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("a", "not a list"),
+        (["b"], "b is no host that runs Loki (a, c)"),
+        (["logs.example.com:3100"], "no address"),
+        (["https://"], "no address"),
+    ],
+)
+def test_where_lines_cannot_go(stated: t.Any, said: str) -> None:
+    with pytest.raises(AnsibleError) as error:
+        pushes("web", {"loki": ["a", "b", "c"]}, {"web": {"monitoring_logs_push": stated}, **MEMBERS})
+    assert "monitoring_logs_push of web" in str(error.value)
+    assert said in str(error.value)
+
+
+def test_an_inventory_without_loki_may_send_elsewhere() -> None:
+    assert pushes("web", {}, {"web": {"monitoring_logs_push": [URL]}}) == [Push(f"{URL}/loki/api/v1/push", "")]
 
 
 def test_no_loki() -> None:

@@ -306,3 +306,9 @@ def test_lines_are_joined_before_anything_else_is_done() -> None:
     assert kinds[0] == "multiline"
     kinds = [stage.kind for stage in stages(checked_log({**DOCKER, "multiline": {"first_line": "^x"}}, "web"), "1h", 9)]
     assert kinds.index("output") + 1 == kinds.index("multiline")
+
+
+def test_drop_by_the_service_of_a_line_where_the_entry_states_another() -> None:
+    rule = {"field": "service", "matches": "^noisy$"}
+    assert read({**FILES, "service": "shop", "drop": [rule]}, '{"service": "noisy"}').dropped == "asked_for"
+    assert not read({**FILES, "service": "noisy", "drop": [rule]}, '{"service": "shop"}').dropped
