@@ -1,0 +1,65 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role loki renders for a host of an inventory, by Ansible's own templating."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROOT = Path(__file__).resolve().parents[3]
+DISK = {"from": "2024-04-01", "store": "tsdb", "object_store": "filesystem", "schema": "v13"}
+INDEX = {"index": {"prefix": "index_", "period": "24h"}}
+S3 = {"loki_s3": {"bucket": "lines", "endpoint": "s3.example.com"}}
+
+
+def stated(kind: str) -> dict[str, t.Any]:
+    """The defaults or the vars that the role sees."""
+    loader, found = DataLoader(), {}
+    for role in ("monitoring", "loki"):
+        path = str(ROOT / f"roles/{role}/{kind}/main.yml")
+        found |= loader.load_from_file(path, cache="none", unsafe=True, trusted_as_template=True)
+    return dict(found)
+
+
+def render(name: str, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> t.Any:
+    """A variable of the role on the first host, without certificates if none are given."""
+    variables = {
+        "inventory_hostname": hosts[0],
+        "groups": {"all": list(hosts), "loki": list(hosts)},
+        "hostvars": {host: {} for host in hosts},
+        **stated("defaults"),
+        **stated("vars"),
+        "__monitoring_tls_files": {},
+        **given,
+    }
+    return Templar(loader=DataLoader(), variables=variables).template(variables[name])
+
+
+def config(existing: t.Sequence[t.Any] = (), **given: t.Any) -> dict[str, t.Any]:
+    """The configuration file, with that of these periods in force."""
+    text = yaml.safe_dump({"schema_config": {"configs": list(existing)}}) if existing else ""
+    return dict(render("__loki_files", role_path=str(ROOT / "roles/loki"), __loki_existing=text, **given)[0]["content"])
+
+
+# --- where its lines are ---
+
+
+def test_a_store_that_moved_to_s3_finds_its_old_lines_on_the_disk() -> None:
+    moved = config([DISK | INDEX], **S3)
+    assert [one["object_store"] for one in moved["schema_config"]["configs"]] == ["filesystem", "s3"]
+    assert moved["common"]["storage"] == {"s3": {"bucketnames": "lines", "endpoint": "s3.example.com"}}
+    assert moved["storage_config"] == {"filesystem": {"directory": "/var/lib/loki/chunks"}}
+
+
+@pytest.mark.parametrize(("stated", "folder"), [("/srv/loki", "/srv/loki"), (None, "/var/lib/loki/chunks")])
+def test_both_places_that_name_the_folder_of_lines_name_the_same(stated: str | None, folder: str) -> None:
+    over = {"common": {"storage": {"filesystem": {"chunks_directory": stated}}}} if stated else {}
+    built = config(loki_config=over)
+    assert built["common"]["storage"]["filesystem"]["chunks_directory"] == folder
+    assert built["storage_config"]["filesystem"]["directory"] == folder
