@@ -63,3 +63,14 @@ def test_both_places_that_name_the_folder_of_lines_name_the_same(stated: str | N
     built = config(loki_config=over)
     assert built["common"]["storage"]["filesystem"]["chunks_directory"] == folder
     assert built["storage_config"]["filesystem"]["directory"] == folder
+
+
+# --- what its tasks show, and what they need ---
+
+(LOOK, COMPONENT) = yaml.safe_load((ROOT / "roles/loki/tasks/main.yml").read_text())
+
+
+def test_the_configuration_in_force_is_not_shown() -> None:
+    """An adopted one may have keys and passwords in it, and a result is printed by -v."""
+    assert "ansible.builtin.slurp" in LOOK
+    assert LOOK["no_log"] is True
