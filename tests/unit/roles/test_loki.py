@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[3]
 DISK = {"from": "2024-04-01", "store": "tsdb", "object_store": "filesystem", "schema": "v13"}
@@ -18,33 +19,38 @@ INDEX = {"index": {"prefix": "index_", "period": "24h"}}
 S3 = {"loki_s3": {"bucket": "lines", "endpoint": "s3.example.com"}}
 
 
-def stated(kind: str) -> dict[str, t.Any]:
-    """The defaults or the vars that the role sees."""
-    loader, found = DataLoader(), {}
-    for role in ("monitoring", "loki"):
-        path = str(ROOT / f"roles/{role}/{kind}/main.yml")
-        found |= loader.load_from_file(path, cache="none", unsafe=True, trusted_as_template=True)
-    return dict(found)
+def load(path: str) -> t.Any:
+    return DataLoader().load_from_file(str(ROOT / "roles" / path), cache="none", unsafe=True, trusted_as_template=True)
 
 
-def render(name: str, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> t.Any:
-    """A variable of the role on the first host, without certificates if none are given."""
+VARIABLES = {
+    name: value
+    for kind in ("defaults", "vars")
+    for role in ("monitoring", "loki")
+    for name, value in load(f"{role}/{kind}/main.yml").items()
+}
+(LOOK, COMPONENT) = load("loki/tasks/main.yml")
+
+
+def render(value: t.Any, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> t.Any:
+    """A value of the role on the first host, without certificates if none are given."""
     variables = {
         "inventory_hostname": hosts[0],
         "groups": {"all": list(hosts), "loki": list(hosts)},
         "hostvars": {host: {} for host in hosts},
-        **stated("defaults"),
-        **stated("vars"),
+        **VARIABLES,
         "__monitoring_tls_files": {},
+        "__loki_existing": "",
+        "role_path": str(ROOT / "roles/loki"),
         **given,
     }
-    return Templar(loader=DataLoader(), variables=variables).template(variables[name])
+    return Templar(loader=DataLoader(), variables=variables).template(value)
 
 
 def config(existing: t.Sequence[t.Any] = (), **given: t.Any) -> dict[str, t.Any]:
     """The configuration file, with that of these periods in force."""
     text = yaml.safe_dump({"schema_config": {"configs": list(existing)}}) if existing else ""
-    return dict(render("__loki_files", role_path=str(ROOT / "roles/loki"), __loki_existing=text, **given)[0]["content"])
+    return dict(render(VARIABLES["__loki_files"], __loki_existing=text, **given)[0]["content"])
 
 
 # --- where its lines are ---
@@ -67,10 +73,21 @@ def test_both_places_that_name_the_folder_of_lines_name_the_same(stated: str | N
 
 # --- what its tasks show, and what they need ---
 
-(LOOK, COMPONENT) = yaml.safe_load((ROOT / "roles/loki/tasks/main.yml").read_text())
-
 
 def test_the_configuration_in_force_is_not_shown() -> None:
     """An adopted one may have keys and passwords in it, and a result is printed by -v."""
     assert "ansible.builtin.slurp" in LOOK
     assert LOOK["no_log"] is True
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"__monitoring_tls_files": trust_as_template("{{ undef() }}")}, {"loki_config": {"bloom_compactor": {}}}],
+)
+def test_it_can_be_removed_whatever_its_configuration_is(wrong: dict[str, t.Any]) -> None:
+    asked = COMPONENT["opswatch.monitoring.component"]
+    needed = ("files", "flags", "unit", "validate", "ready")
+    with pytest.raises(AnsibleError):
+        [render(asked[name], **wrong) for name in needed]
+    files, *_others = [render(asked[name], loki_state="absent", omit="", **wrong) for name in needed]
+    assert files == []
