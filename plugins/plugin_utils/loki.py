@@ -19,7 +19,7 @@ from ..module_utils._plan import older
 from .addresses import is_loopback, split_address
 from .preflight_report import Problem
 from .render import plain
-from .scrape import HostVars, alert_targets, component_job, mutual_address
+from .scrape import HostVars, alert_targets, component_job, has_authority, mutual_address
 
 Map = t.Mapping[str, t.Any]
 Period = dict[str, t.Any]
@@ -267,6 +267,17 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
                     f"{', '.join(others)} cannot reach it",
                     "set monitoring_tls: selfsigned, so that it asks for certificates; or set loki_listen_address to "
                     "an address that nobody but these hosts reaches",
+                )
+            )
+        members = [f"loki_{name}_listen_address" for name in ("grpc", "memberlist")]
+        unstated = [name for name in members if not settings.get(name)]
+        if len(hosts) > 1 and unstated and not has_authority(settings):
+            problems.append(
+                Problem(
+                    f"Loki on {host} asks the other members of its cluster for no certificate",
+                    f"{' and '.join(unstated)} would be open to whoever reaches the host",
+                    "set monitoring_tls: selfsigned (or own, with monitoring_tls_ca); or state an address of a network "
+                    "that nobody but the members reaches",
                 )
             )
         own_storage = (settings.get("loki_config") or {}).get("common", {}).get("storage")

@@ -91,3 +91,25 @@ def test_it_can_be_removed_whatever_its_configuration_is(wrong: dict[str, t.Any]
         [render(asked[name], **wrong) for name in needed]
     files, *_others = [render(asked[name], loki_state="absent", omit="", **wrong) for name in needed]
     assert files == []
+
+
+# --- where it listens for other members ---
+
+
+@pytest.mark.parametrize(
+    ("hosts", "given", "address", "host"),
+    [
+        (["mon1"], {}, "127.0.0.1", "127.0.0.1"),
+        (["mon1"], {"monitoring_address": "10.0.0.1"}, "127.0.0.1", "127.0.0.1"),
+        (["mon1", "mon2"], {"monitoring_address": "10.0.0.1"}, "10.0.0.1", "10.0.0.1"),
+        (["mon1", "mon2"], {"ansible_host": "10.0.0.1"}, "10.0.0.1", "10.0.0.1"),
+        (["mon1", "mon2"], {"ansible_host": "fd00::1"}, "[fd00::1]", "fd00::1"),
+        (["mon1", "mon2"], {"ansible_host": "10.0.0.1", "loki_advertise_address": "10.9.0.1"}, "10.9.0.1", "10.9.0.1"),
+        (["mon1", "mon2"], {}, "0.0.0.0", "0.0.0.0"),
+    ],
+)
+def test_it_listens_no_further_than_members_need(hosts: t.Any, given: t.Any, address: str, host: str) -> None:
+    assert render(VARIABLES["loki_grpc_listen_address"], hosts, **given) == f"{address}:9096"
+    assert render(VARIABLES["loki_memberlist_listen_address"], hosts, **given) == f"{address}:7946"
+    assert render(VARIABLES["__loki_base"]["server"]["grpc_listen_address"], hosts, **given) == host
+    assert render(VARIABLES["__loki_memberlist"]["bind_addr"], hosts, **given) == [host]

@@ -260,6 +260,28 @@ def test_loopback_that_others_cannot_reach(groups: t.Any, settings: t.Any, said:
     assert all("app1 cannot reach it" in problem.seen and "mon1" not in problem.seen for problem in problems)
 
 
+LISTEN = {"loki_grpc_listen_address": "10.0.0.1:9096", "loki_memberlist_listen_address": "10.0.0.1:7946"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        ({}, "loki_grpc_listen_address and loki_memberlist_listen_address would be open"),
+        ({"monitoring_tls": "own"}, "loki_grpc_listen_address and loki_memberlist_listen_address would be open"),
+        ({"loki_grpc_listen_address": "10.0.0.1:9096"}, "loki_memberlist_listen_address would be open"),
+        (LISTEN, ""),
+        ({"monitoring_tls": "selfsigned"}, ""),
+        ({"monitoring_tls": "own", "monitoring_tls_ca": "/ca.crt"}, ""),
+    ],
+)
+def test_members_without_certificates_need_a_network_of_their_own(settings: t.Any, seen: str) -> None:
+    shared = {"loki_s3": {"bucket": "lines"}, "loki_listen_address": "10.0.0.1:3100"}
+    hostvars = {"one": {**shared, **settings}, "two": {**shared, **LISTEN}}
+    problems = inventory_problems({"loki": ["one", "two"]}, hostvars)
+    assert [problem.seen.startswith(seen) for problem in problems] == ([True] if seen else [])
+    assert inventory_problems({"loki": ["one"]}, hostvars) == [], "alone it has no members"
+
+
 def test_members_need_a_store_that_they_share() -> None:
     groups = {"loki": ["one", "two"]}
     secure = {"monitoring_tls": "selfsigned"}
