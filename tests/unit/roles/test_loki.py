@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -29,7 +31,7 @@ VARIABLES = {
     for role in ("monitoring", "loki")
     for name, value in load(f"{role}/{kind}/main.yml").items()
 }
-(LOOK, COMPONENT) = load("loki/tasks/main.yml")
+(LOOK, LEFT, COMPONENT) = load("loki/tasks/main.yml")
 
 
 def render(value: t.Any, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> t.Any:
@@ -40,7 +42,8 @@ def render(value: t.Any, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> 
         "hostvars": {host: {} for host in hosts},
         **VARIABLES,
         "__monitoring_tls_files": {},
-        "__loki_existing": "",
+        "loki_in_force": {"results": [{"item": hosts[0]}]},
+        "loki_left": {"skipped": True},
         "role_path": str(ROOT / "roles/loki"),
         **given,
     }
@@ -49,8 +52,12 @@ def render(value: t.Any, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> 
 
 def config(existing: t.Sequence[t.Any] = (), **given: t.Any) -> dict[str, t.Any]:
     """The configuration file, with that of these periods in force."""
-    text = yaml.safe_dump({"schema_config": {"configs": list(existing)}}) if existing else ""
-    return dict(render(VARIABLES["__loki_files"], __loki_existing=text, **given)[0]["content"])
+    in_force = {"results": [{"item": "mon1", **({"content": slurped(existing)} if existing else {})}]}
+    return dict(render(VARIABLES["__loki_files"], **{"loki_in_force": in_force, **given})[0]["content"])
+
+
+def slurped(periods: t.Sequence[t.Any]) -> str:
+    return base64.b64encode(yaml.safe_dump({"schema_config": {"configs": list(periods)}}).encode()).decode()
 
 
 # --- where its lines are ---
@@ -69,6 +76,38 @@ def test_both_places_that_name_the_folder_of_lines_name_the_same(stated: str | N
     built = config(loki_config=over)
     assert built["common"]["storage"]["filesystem"]["chunks_directory"] == folder
     assert built["storage_config"]["filesystem"]["directory"] == folder
+
+
+def test_it_has_the_periods_of_the_other_members() -> None:
+    later = {**DISK, **INDEX, "object_store": "s3", "from": "2099-01-01"}
+    answers = [{"item": "mon1"}, {"item": "mon2", "content": slurped([DISK | INDEX, later])}]
+    built = config(loki_in_force={"results": answers}, **S3)
+    assert built["schema_config"]["configs"] == [DISK | INDEX, later]
+
+
+@pytest.mark.parametrize("host", ["mon1", "mon2", "mon3"])
+def test_a_host_asks_itself_first(host: str) -> None:
+    """By its place the vars know which answer is its own."""
+    asked = render(LOOK["loop"], ("mon1", "mon2", "mon3"), inventory_hostname=host)
+    assert asked[0] == host
+    assert sorted(asked) == ["mon1", "mon2", "mon3"]
+    assert render(LOOK["loop"], (host,), groups={}) == [host]
+
+
+def test_lines_without_a_configuration_are_no_new_store() -> None:
+    with pytest.raises(AnsibleError, match=r"no configuration that says how to read them\. What to do: "):
+        config(loki_left={"stdout": "/var/lib/loki/chunks/fake"})
+    assert config([DISK | INDEX], loki_left={"skipped": True})
+    assert config(loki_left={"stdout": "", "rc": 1})
+
+
+@pytest.mark.parametrize(("entries", "found"), [(["fake"], 1), (["ZmFrZS8xOjI="], 1), (["index"], 0), ([], 0)])
+def test_lines_are_looked_for(entries: list[str], found: int, tmp_path: Path) -> None:
+    for name in entries:
+        (tmp_path / name).mkdir()
+    words = LEFT["ansible.builtin.command"].replace("/var/lib/loki/chunks", str(tmp_path)).split()
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert len(done.stdout.splitlines()) == found
 
 
 # --- what its tasks show, and what they need ---
