@@ -152,3 +152,25 @@ def test_it_listens_no_further_than_members_need(hosts: t.Any, given: t.Any, add
     assert render(VARIABLES["loki_memberlist_listen_address"], hosts, **given) == f"{address}:7946"
     assert render(VARIABLES["__loki_base"]["server"]["grpc_listen_address"], hosts, **given) == host
     assert render(VARIABLES["__loki_memberlist"]["bind_addr"], hosts, **given) == [host]
+
+
+def test_a_cluster_with_the_documented_settings() -> None:
+    """Each has the others, with the port of a default that is a template."""
+    hosts = ("mon1", "mon2", "mon3")
+    addresses = {host: {"monitoring_address": f"10.0.0.{number}"} for number, host in enumerate(hosts, 1)}
+    certificates = {"__monitoring_tls_files": dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), "text")}
+    answers = {"loki_in_force": {"results": [{"item": host} for host in hosts]}}
+    given = {
+        "hostvars": addresses,
+        **addresses["mon1"],
+        **certificates,
+        **answers,
+        **S3,
+        "monitoring_tls": "selfsigned",
+    }
+    built = render(VARIABLES["__loki_files"], hosts, **given)[0]["content"]
+    assert built["memberlist"]["join_members"] == ["10.0.0.2:7946", "10.0.0.3:7946"]
+    assert built["memberlist"]["bind_addr"] == ["10.0.0.1"]
+    assert built["server"]["grpc_listen_address"] == "10.0.0.1"
+    assert built["common"]["replication_factor"] == 3
+    assert [one["object_store"] for one in built["schema_config"]["configs"]] == ["s3"]
