@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import difflib
+import json
 import os
 import re
 import typing as t
@@ -19,7 +21,7 @@ from ..module_utils._plan import older
 from .addresses import is_loopback, split_address
 from .preflight_report import Problem
 from .render import plain
-from .scrape import HostVars, alert_targets, component_job, mutual_address
+from .scrape import HostVars, alert_targets, component_job, has_authority, mutual_address
 
 Map = t.Mapping[str, t.Any]
 Period = dict[str, t.Any]
@@ -126,6 +128,35 @@ def plan_periods(
     return [*begun, {**wished[-1], "from": (today + LEAD).isoformat()}]
 
 
+def shared_periods(
+    own: t.Sequence[Map], others: t.Mapping[str, t.Sequence[Map]], wanted: Map, today: datetime.date
+) -> list[Period]:
+    """The periods from which a member of a cluster plans its own: all have to get the same ones, on the same day.
+
+    Of those that have begun there is one list only. A host without any takes the others'. Of what begins later it takes
+    what another member planned already, so that the day of the first one that was changed holds for all.
+    """
+    lists = {host: [_with_day(period) for period in periods] for host, periods in others.items() if periods}
+    mine = [_with_day(period) for period in own]
+    known = [*([mine] if mine else []), *lists.values()]
+    if not known:
+        return []
+    begun = [[period for period in periods if _day(period) <= today] for periods in known]
+    if any(periods != begun[0] for periods in begun):
+        seen = {"this host": mine, **lists}
+        listed = "; ".join(f"{host}: {', '.join(map(_shown, periods)) or 'none'}" for host, periods in seen.items())
+        raise AnsibleError(
+            f"The members of Loki's cluster do not read the same periods: {listed}. What to do: state "
+            "schema_config.configs in loki_config of the group loki, as a whole. What a member wrote in a period that "
+            "has another form there, or none, cannot be read any more."
+        )
+    return next((periods for periods in known if same_form(periods[-1], wanted)), known[0])
+
+
+def _shown(period: Map) -> str:
+    return f"{period.get('store')} {period.get('schema')} on {period.get('object_store')} from {period['from']}"
+
+
 def same_form(one: Map, other: Map) -> bool:
     return all(one.get(key) == other.get(key) for key in FORM)
 
@@ -158,11 +189,18 @@ def _day(period: Map) -> datetime.date:
 
 
 def build_config(
-    base: Map, over: Map, version: str, existing: str = "", today: datetime.date | None = None
+    base: Map,
+    over: Map,
+    version: str,
+    existing: str = "",
+    today: datetime.date | None = None,
+    others: t.Sequence[Map] = (),
+    left: bool = False,
 ) -> dict[str, t.Any]:
     """Ours with the user's over it, and the periods of a store that is there.
 
-    C(existing) is the text of the configuration in force.
+    C(existing) is the text of the configuration in force, C(others) is how the other members of the cluster were asked
+    for theirs, C(left) says that there are lines without a configuration.
     """
     gone = gone_keys(over, version)
     if gone:
@@ -172,7 +210,11 @@ def build_config(
     config = merge_hash(plain(base), plain(over), list_merge="replace")
     schema = config["schema_config"]
     stated = "configs" in (over.get("schema_config") or {})
-    schema["configs"] = plan_periods(_periods_of(existing), schema["configs"], stated, today)
+    there = _periods_of(existing)
+    if stated:
+        schema["configs"] = plan_periods(there, schema["configs"], True, today)
+    else:
+        schema["configs"] = _planned_with_others(there, others, left, schema["configs"], today)
     if "allow_structured_metadata" not in (over.get("limits_config") or {}) and not keeps_metadata(
         active_period(schema["configs"], today)
     ):
@@ -180,14 +222,41 @@ def build_config(
     return t.cast("dict[str, t.Any]", _stated(config))
 
 
-def _periods_of(text: str) -> list[Map]:
+def _planned_with_others(
+    there: t.Sequence[Map], others: t.Sequence[Map], left: bool, wanted: t.Sequence[Map], today: datetime.date
+) -> list[Period]:
+    """Nothing is guessed: neither what a member has that did not answer, nor how lines were written that are left."""
+    asked = {str(one["item"]): one for one in others}
+    away = [host for host, one in asked.items() if one.get("unreachable")]
+    known = {
+        host: _periods_of(base64.b64decode(one.get("content") or "").decode(), host) for host, one in asked.items()
+    }
+    shared = shared_periods(there, known, wanted[-1], today)
+    if left and not shared:
+        raise AnsibleError(
+            "There are lines of Loki in /var/lib/loki/chunks, but no configuration that says how to read them. What to "
+            "do: put the one that they were written with back to /etc/loki/config.yml; or state its "
+            f"schema_config.configs in loki_config (a new store has {json.dumps(plain(list(wanted)))}); or move the "
+            "folder away, if nobody wants to read them."
+        )
+    planned = plan_periods(shared, wanted, False, today)
+    if away and planned != [_with_day(period) for period in there]:
+        raise AnsibleError(
+            f"The periods of Loki's store change, and all members of the cluster have to get the same ones, but "
+            f"{', '.join(away)} could not be asked. What to do: run again when all answer, or state "
+            "schema_config.configs in loki_config of the group loki."
+        )
+    return planned
+
+
+def _periods_of(text: str, host: str = "the host") -> list[Map]:
     try:
         config = yaml.safe_load(text) or {}
         return list((config.get("schema_config") or {}).get("configs") or [])
     except (yaml.YAMLError, AttributeError) as error:
         raise AnsibleError(
-            f"The configuration of Loki that is in force cannot be read, so the periods of its store are not known: "
-            f"{error}. What to do: mend /etc/loki/config.yml on the host, or state schema_config in loki_config and "
+            "The configuration of Loki that is in force cannot be read, so the periods of its store are not known: "
+            f"{error}. What to do: mend /etc/loki/config.yml on {host}, or state schema_config in loki_config and "
             "move that file away."
         ) from error
 
@@ -255,8 +324,19 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
     hosts = [host for host in groups.get("loki", []) if hostvars[host].get("loki_state", "present") != "absent"]
     clients = sorted({host for group in CLIENTS for host in groups.get(group, [])})
     problems = []
+    periods = {
+        host: ((hostvars[host].get("loki_config") or {}).get("schema_config") or {}).get("configs") for host in hosts
+    }
     for host in hosts:
         settings = hostvars[host]
+        if periods[host] != periods[hosts[0]]:
+            problems.append(
+                Problem(
+                    f"loki_config of {host} states other periods of the store than that of {hosts[0]}",
+                    "both are members of one cluster, which has one store",
+                    "state schema_config.configs for the group loki, and not for a host",
+                )
+            )
         stated = settings.get("loki_listen_address")
         listens = split_address(str(stated))[0] if stated else mutual_address(settings)
         others = [client for client in clients if client != host]
@@ -267,6 +347,17 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
                     f"{', '.join(others)} cannot reach it",
                     "set monitoring_tls: selfsigned, so that it asks for certificates; or set loki_listen_address to "
                     "an address that nobody but these hosts reaches",
+                )
+            )
+        members = [f"loki_{name}_listen_address" for name in ("grpc", "memberlist")]
+        unstated = [name for name in members if not settings.get(name)]
+        if len(hosts) > 1 and unstated and not has_authority(settings):
+            problems.append(
+                Problem(
+                    f"Loki on {host} asks the other members of its cluster for no certificate",
+                    f"{' and '.join(unstated)} would be open to whoever reaches the host",
+                    "set monitoring_tls: selfsigned (or own, with monitoring_tls_ca); or state an address of a network "
+                    "that nobody but the members reaches",
                 )
             )
         own_storage = (settings.get("loki_config") or {}).get("common", {}).get("storage")

@@ -92,7 +92,7 @@ def component_targets(
         if settings.get(f"{component}_state", "present") == "absent":
             continue
         stated = settings.get(f"{component}_listen_address")
-        _host, port = split_address(str(stated or default(component, "listen_address")))
+        port = port_of(component, "listen_address", stated)
         address = address_of(host, settings)
         labels = {"instance": host}
         if stated:
@@ -143,9 +143,14 @@ def members(
     for host in groups.get(component, []):
         settings = hostvars[host]
         if host != but and settings.get(f"{component}_state", "present") != "absent":
-            _host, port = split_address(str(settings.get(f"{component}_{option}", default(component, option))))
+            port = port_of(component, option, settings.get(f"{component}_{option}"))
             found.append(join(address_of(host, settings), port))
     return found
+
+
+def port_of(component: str, option: str, stated: t.Any) -> int:
+    """Of what the user stated, else of the role's default: its address may be a template, its port is none."""
+    return split_address(str(stated))[1] if stated else int(default(component, option).rpartition(":")[2])
 
 
 def path_prefix(component: str, settings: t.Mapping[str, t.Any]) -> str:

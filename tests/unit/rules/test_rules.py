@@ -15,7 +15,9 @@ import pytest
 import yaml
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.alertmanager import INHIBIT_RULES
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.inventory_rules import inventory_rules
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import THRESHOLD
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import LABELS
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages import LEVELS
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import THRESHOLD, log_rules
 
 from tests.fixtures.known import (
     ALERTS,
@@ -29,6 +31,7 @@ from tests.fixtures.known import (
     known_metrics,
     labels_within,
     load,
+    nodes,
     selectors,
     thresholds,
     unknown_metrics,
@@ -173,13 +176,49 @@ def log_threshold(alert: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", LOG_ALERTS)
 def test_log_alert_is_about_a_service(name: str) -> None:
-    """Whose name is in its text; selectors name no other labels than the log agents set."""
+    """Whose name is in its text; selectors name no other labels and levels than the log agents set.
+
+    Ours use no more of LogQL than PromQL has too, so a parser is at hand for them. Only the real Loki evaluates them.
+    """
     alert = LOG_ALERTS[name]
-    assert log_threshold(alert)
-    assert set(re.findall(r"by \((.*?)\)", alert["expr"])) == {"service"}
-    assert set(re.findall(r"(\w+)=~", alert["expr"])) <= {"service", "level"}
+    parsed = promql.parse(alert["expr"])
+    found = list(nodes(parsed))
+    assert {node.func.name for node in found if isinstance(node, promql.Call)} == {"count_over_time"}
+    assert [node.modifier.labels for node in found if isinstance(node, promql.AggregateExpr)] == [["service"]] * len(
+        selectors(parsed)
+    )
+    for one in selectors(parsed):
+        matchers = {matcher.name: matcher.value for matcher in one.matchers.matchers}
+        assert one.name is None
+        assert "service" in matchers
+        assert set(matchers) <= set(LABELS)
+        assert set(matchers.get("level", "error").split("|")) <= set(LEVELS)
     for text in ("summary", "description"):
         assert set(re.findall(r"\$labels\.(\w+)", alert["annotations"][text])) == {"service"}
+
+
+@pytest.mark.parametrize("stated", [None, 7, 0.5])
+@pytest.mark.parametrize("name", LOG_ALERTS)
+def test_log_alert_compares_with_its_threshold(name: str, stated: float | None) -> None:
+    """The number that the table shows, or what the user states, is what is compared with, and the only number."""
+    (file,) = log_rules([str(LOG_RULES)], {} if stated is None else {name: stated}).values()
+    (alert,) = (rule for group in file["groups"] for rule in group["rules"] if rule["alert"] == name)
+    found = list(nodes(promql.parse(alert["expr"])))
+    (compared,) = (node for node in found if isinstance(node, promql.BinaryExpr) and str(node.op) == ">")
+    (number,) = (node for node in found if isinstance(node, promql.NumberLiteral))
+    assert compared.rhs.val == number.val == float(log_threshold(LOG_ALERTS[name]) if stated is None else stated) > 0
+
+
+def test_loki_knows_what_its_groups_say() -> None:
+    """It refuses a file with another key, and tells it in its journal alone."""
+    groups = load(LOG_RULES)["groups"]
+    assert [set(group) for group in groups] == [{"name", "interval", "rules"}] * len(groups)
+    assert len({group["name"] for group in groups}) == len(groups)
+    for alert in LOG_ALERTS.values():
+        assert set(alert) == {"alert", "expr", "for", "labels", "annotations"}
+        assert re.fullmatch(r"\d+[smh]", alert["for"])
+    assert all(re.fullmatch(r"\d+[smh]", group["interval"]) for group in groups)
+    assert sum(len(group["rules"]) for group in groups) == len(LOG_ALERTS), "two alerts of one name"
 
 
 def inhibiting(name: str) -> list[dict[str, Any]]:

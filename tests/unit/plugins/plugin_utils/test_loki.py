@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import typing as t
 from pathlib import Path
@@ -19,6 +20,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import (
     inventory_problems,
     log_rules,
     plan_periods,
+    shared_periods,
 )
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -154,6 +156,90 @@ def test_configuration_that_cannot_be_read_is_not_taken_for_a_new_store(text: st
         build_config(BASE, {}, "3.6.15", text, TODAY)
 
 
+# --- a cluster ---
+
+TO_S3 = period("2026-11-26", objects="s3")
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "wanted", "planned"),
+    [
+        pytest.param([], [[], []], OURS, [OURS], id="a new cluster"),
+        pytest.param([OURS], [[OURS], []], OURS, [OURS], id="nothing new"),
+        pytest.param([], [[GUIDE]], OURS, [GUIDE, NEXT], id="a new member has what the others have"),
+        pytest.param([OURS], [[OURS, TO_S3]], S3, [OURS, TO_S3], id="the day of the first one counts"),
+        pytest.param([OURS, TO_S3], [[OURS]], S3, [OURS, TO_S3], id="its own, where it was the first"),
+        pytest.param([], [[OURS, TO_S3]], S3, [OURS, TO_S3], id="for a new member too"),
+        pytest.param([OURS, TO_S3], [[OURS]], OURS, [OURS], id="and back before it began"),
+        pytest.param([OURS], [[OURS, TO_S3]], OURS, [OURS], id="for the others too"),
+        pytest.param([OURS, period("2026-11-26", schema="v14")], [[OURS, TO_S3]], S3, [OURS, TO_S3], id="another"),
+    ],
+)
+def test_members_get_the_same_periods(own: t.Any, others: t.Any, wanted: t.Any, planned: t.Any) -> None:
+    known = {f"mon{number}": periods for number, periods in enumerate(others)}
+    assert plan_periods(shared_periods(own, known, wanted, TODAY), [wanted], False, TODAY) == planned
+
+
+@pytest.mark.parametrize(
+    ("own", "others"),
+    [
+        pytest.param([OURS], {"two": [GUIDE]}, id="another form"),
+        pytest.param([OURS], {"two": [OURS, period("2026-11-25", objects="s3")]}, id="one that was away when it began"),
+        pytest.param([], {"two": [GUIDE], "three": [OURS]}, id="the others do not agree"),
+    ],
+)
+def test_members_that_differ_in_what_has_begun(own: t.Any, others: t.Any) -> None:
+    with pytest.raises(
+        AnsibleError, match=r"do not read the same periods: this host: .*; two: .* from 20.* What to do: "
+    ):
+        shared_periods(own, others, OURS, TODAY)
+
+
+def answer(host: str, periods: t.Any) -> dict[str, t.Any]:
+    """Of slurp in a loop over the members."""
+    if periods is None:
+        return {"item": host, "unreachable": True}
+    text = yaml.safe_dump({"schema_config": {"configs": periods}})
+    return {"item": host, "content": base64.b64encode(text.encode()).decode()}
+
+
+def with_others(existing: t.Any, others: t.Mapping[str, t.Any], over: t.Any = None, left: bool = False) -> t.Any:
+    text = yaml.safe_dump({"schema_config": {"configs": existing}}) if existing else ""
+    answers = [answer(host, periods) for host, periods in others.items()]
+    return build_config(BASE, over or {}, "3.6.15", text, TODAY, answers, left)["schema_config"]["configs"]
+
+
+def test_a_member_that_is_away_holds_up_a_change_alone() -> None:
+    assert with_others([OURS], {"two": None}) == [OURS]
+    for existing in ([GUIDE], [OURS, TO_S3], []):
+        with pytest.raises(AnsibleError, match=r"two could not be asked\. What to do: "):
+            with_others(existing, {"two": None})
+    stated = {"schema_config": {"configs": [GUIDE, NEXT]}}
+    assert with_others([GUIDE], {"two": None}, stated) == [GUIDE, NEXT]
+
+
+def test_periods_that_are_stated_hold_whatever_others_have() -> None:
+    assert with_others([OURS], {"two": [GUIDE]}, {"schema_config": {"configs": [OURS]}}) == [OURS]
+
+
+def test_lines_that_are_left_without_a_configuration() -> None:
+    with pytest.raises(
+        AnsibleError, match=r"no configuration that says how .* back to /etc/loki/config\.yml; or state"
+    ):
+        with_others([], {}, left=True)
+    assert with_others([], {}, {"schema_config": {"configs": [GUIDE]}}, left=True) == [GUIDE]
+    assert with_others([], {"two": [OURS]}, left=True) == [OURS]
+
+
+def test_members_are_told_the_same_periods() -> None:
+    stated = {"loki_config": {"schema_config": {"configs": [OURS]}}}
+    shared = {"monitoring_tls": "selfsigned", "loki_s3": {"bucket": "lines"}}
+    groups = {"loki": ["one", "two"]}
+    (problem,) = inventory_problems(groups, {"one": {**shared, **stated}, "two": shared})
+    assert problem.what == "loki_config of two states other periods of the store than that of one"
+    assert inventory_problems(groups, {"one": {**shared, **stated}, "two": {**shared, **stated}}) == []
+
+
 # --- keys that are gone ---
 
 
@@ -258,6 +344,28 @@ def test_loopback_that_others_cannot_reach(groups: t.Any, settings: t.Any, said:
     problems = inventory_problems(groups, {"mon1": settings, "app1": {}})
     assert [said in problem.what for problem in problems] == ([True] if said else [])
     assert all("app1 cannot reach it" in problem.seen and "mon1" not in problem.seen for problem in problems)
+
+
+LISTEN = {"loki_grpc_listen_address": "10.0.0.1:9096", "loki_memberlist_listen_address": "10.0.0.1:7946"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        ({}, "loki_grpc_listen_address and loki_memberlist_listen_address would be open"),
+        ({"monitoring_tls": "own"}, "loki_grpc_listen_address and loki_memberlist_listen_address would be open"),
+        ({"loki_grpc_listen_address": "10.0.0.1:9096"}, "loki_memberlist_listen_address would be open"),
+        (LISTEN, ""),
+        ({"monitoring_tls": "selfsigned"}, ""),
+        ({"monitoring_tls": "own", "monitoring_tls_ca": "/ca.crt"}, ""),
+    ],
+)
+def test_members_without_certificates_need_a_network_of_their_own(settings: t.Any, seen: str) -> None:
+    shared = {"loki_s3": {"bucket": "lines"}, "loki_listen_address": "10.0.0.1:3100"}
+    hostvars = {"one": {**shared, **settings}, "two": {**shared, **LISTEN}}
+    problems = inventory_problems({"loki": ["one", "two"]}, hostvars)
+    assert [problem.seen.startswith(seen) for problem in problems] == ([True] if seen else [])
+    assert inventory_problems({"loki": ["one"]}, hostvars) == [], "alone it has no members"
 
 
 def test_members_need_a_store_that_they_share() -> None:

@@ -407,6 +407,18 @@ def test_members_of_a_cluster() -> None:
     assert members("alertmanager", "listen_address", {}, hostvars) == []
 
 
+@pytest.mark.parametrize(("option", "port"), [("memberlist_listen_address", 7946), ("grpc_listen_address", 9096)])
+def test_members_whose_default_address_is_a_template(option: str, port: int) -> None:
+    hostvars = {"a": {}, "b": {"monitoring_address": "10.0.0.2"}, "c": {f"loki_{option}": "[fd00::c]:7000"}}
+    groups = {"loki": ["a", "b", "c"]}
+    assert members("loki", option, groups, hostvars, but="a") == [f"10.0.0.2:{port}", "c:7000"]
+
+
+def test_a_stated_address_of_a_member_has_a_port() -> None:
+    with pytest.raises(AnsibleError, match="is not an address to listen on"):
+        members("loki", "memberlist_listen_address", {"loki": ["a"]}, {"a": {"loki_memberlist_listen_address": "a"}})
+
+
 @pytest.mark.parametrize("objective", [0, 100, -1, "99.9", True])
 def test_an_objective_is_a_percentage(objective: t.Any) -> None:
     with pytest.raises(AnsibleError, match="has the objective"):
