@@ -189,8 +189,12 @@ def test_periods_of_the_store_are_kept(loki, labels):
 
 
 def test_it_goes_away_and_leaves_its_data():
+    """And the agents with it, in the same run: alone it is refused, as their lines would have nowhere to go."""
     run = site(loki_state="absent")
-    assert run.rc == 0
+    assert run.rc != 0
+    assert "reads logs, but the inventory has no host in the group loki" in run.said
+    run = site(loki_state="absent", promtail_state="absent", alloy_state="absent")
+    assert run.rc == 0, run.said
     host = scenario.host(HOST)
     left = "find /etc /opt /usr/local/bin /var/lib -xdev -name '*loki*' -not -path '*/loki/*' -not -path '*/live/*'"
     assert host.check_output(left) == "/var/lib/loki"
