@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import sentence
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.component_spec import ARGUMENT_SPEC
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.flags import render_flags
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_values import spec_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import (
     local_archive,
     mirror_folder,
@@ -81,6 +84,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _result, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        self._check_shared(task_vars)
         files = self._render_files(args["files"], task_vars) if args["state"] == "present" else []
         arguments = [*args["arguments"], *render_flags(args["flags"], args["flag_style"])]
         unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
@@ -94,6 +98,13 @@ class ActionModule(ActionBase):
         if learned and record_in_lock(args["lock"], learned["path"], learned["sha256"]):
             result.setdefault("actions", []).append(f"recorded the checksum of {learned['path']} in {args['lock']}")
         return self._present(args, files, unit, result)
+
+    def _check_shared(self, task_vars: dict[str, t.Any]) -> None:
+        """What all roles share, for plays without the preflight. Ansible's own check starts a process each time."""
+        stated = role_facts.stated(role_facts.SHARED, task_vars)
+        values = {name: self._templar.template(value) for name, value in stated.items()}
+        for problem in spec_problems(role_facts.SHARED, role_facts.options(role_facts.SHARED), values):
+            raise AnsibleActionFail(sentence(*problem))
 
     def _payload(
         self, args: dict[str, t.Any], files: list[RenderedFile], arguments: list[str], unit: str

@@ -44,14 +44,22 @@ def role_path(role: str, *parts: str) -> str:
 
 @functools.cache
 def options(role: str) -> dict[str, t.Any]:
-    """The typed variables of a role, from its argument specs."""
-    return dict(_read(role, "meta", "argument_specs.yml")["argument_specs"]["main"].get("options") or {})
+    """The typed variables of a role, from its argument specs, which have one entry point."""
+    (specs,) = _read(role, "meta", "argument_specs.yml")["argument_specs"].values()
+    return dict(specs.get("options") or {})
 
 
 @functools.cache
 def known_variables() -> dict[str, str]:
     """Every variable that a user may set, and its role."""
     return {name: role for role in (SHARED, *components()) for name in options(role)}
+
+
+def stated(role: str, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Those of a role's typed variables that somebody has set, as they are set."""
+    below = _read(role, "defaults", "main.yml")
+    set_here = {name: variables[name] for name in options(role) if name in variables}
+    return {name: value for name, value in set_here.items() if name not in below or value != below[name]}
 
 
 def default(role: str, option: str) -> t.Any:

@@ -45,7 +45,7 @@ authentication, evaluates the collection's rule files and sends alerts to Alertm
   look some seconds after a start, no rules made from the inventory, no correction of a database role that has too
   many rights.
 
-Both have the same archives, versions, passwords, connection and number of forks (Ansible's default). They took turns:
+Both have the same archives, versions, passwords, connection and settings (ansible.cfg, with 25 forks). They took turns:
 run by run with 1 host, round by round with 10 (a round is a first install and all that follows on those hosts).
 Every run was checked:
 

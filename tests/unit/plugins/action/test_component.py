@@ -22,7 +22,7 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
 from ansible.plugins.connection.local import Connection as LocalConnection
 from ansible.plugins.loader import action_loader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 
 AMD64 = "app/v1.2.3/app-1.2.3.linux-amd64.tar.gz"
 DONE = {"changed": False, "actions": [], "generation": 3, "effect": "nothing"}
@@ -150,6 +150,32 @@ def packed(text: str) -> str:
 @pytest.fixture
 def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Controller:
     return Controller(tmp_path, monkeypatch)
+
+
+# --- what all roles share ---
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("monitoring_tls", "sefsigned", "value of monitoring_tls must be one of: off, own, selfsigned, got: sefsigned"),
+        ("monitoring_allow_downgrade", "{{ 'perhaps' }}", "monitoring_allow_downgrade"),
+    ],
+)
+def test_a_wrong_shared_variable_is_refused_before_the_host_is_called(
+    controller: Controller, variable: str, value: str, said: str
+) -> None:
+    controller.variables[variable] = trust_as_template(value)
+    with pytest.raises(AnsibleActionFail, match=said) as caught:
+        controller.run(DONE)
+    assert "What to do: " in str(caught.value)
+    assert controller.sent == []
+
+
+def test_a_right_shared_variable_is_taken(controller: Controller) -> None:
+    controller.variables["monitoring_tls"] = trust_as_template("{{ 'selfsigned' }}")
+    controller.run(DONE)
+    assert controller.connection.worker_calls == 1
 
 
 # --- remote calls ---
