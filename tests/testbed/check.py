@@ -1,22 +1,24 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""./dev test: named steps in order, the cheap ones first, up to the first failure."""
+"""Runs the checks: named steps in order, the cheap ones first, two at a time, up to the first failure."""
 
+import argparse
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cores, demo, engine, galaxy, hosts, images, mirror
+from . import cores, demo, engine, galaxy, hosts, images, lanes, mirror
 from .console import Failure, say, seconds
 from .paths import DEV, MIRROR, ROOT
 
 SCENARIOS = ("default", "grafana", "connections", "cluster", "logs", "upgrade", "faults")
 # Too slow for every run: alerts whose conditions have to hold for ten minutes. By name only, or in ./dev test-real.
 SLOW = ("alerts",)
+# One more than that, and what waits for a service on two cores runs into its limits.
+LANES = min(2, os.cpu_count() or 1)
 
 # testinfra and molecule have no types of their own.
 TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "tests.bench", "-p", "dashboards")
@@ -81,23 +83,24 @@ def environment(step: Step) -> dict[str, str]:
     return os.environ | {name: str(value) for name, value in added.items()}
 
 
-def run(wanted: Sequence[Step]) -> int:
+def run(wanted: Sequence[Step], count: int) -> int:
     begun = time.monotonic()
-    for number, step in enumerate(wanted, 1):
-        say(f"\n=== {step.name} ({number} of {len(wanted)})")
-        start = time.monotonic()
-        code = subprocess.run(step.command, cwd=ROOT, env=environment(step), check=False).returncode
-        if code:
-            counts = f"{number - 1} passed, 1 failed, {len(wanted) - number} not run"
-            say(f"\n{counts}, in {seconds(time.monotonic() - begun)}")
-            command = " ".join(step.command).replace(f"{ROOT}/", "")
-            raise Failure(
-                f"step {step.name}: exit code {code} from: {command}",
-                f"its output is above; run it alone with: ./dev test {step.name}",
-            )
-        say(f"=== {step.name}: passed in {seconds(time.monotonic() - start)}")
+    jobs = [lanes.Job(step.name, step.command, environment(step)) for step in wanted]
+    count = min(count, len(jobs))
+    if count > 1:
+        say(f"{count} steps at a time; the output of each follows at its end, until then: .dev/log/test-STEP.log\n")
+    ended = lanes.run(jobs, count, lambda one: lanes.show(one, beside=count > 1))
+    failed = [one for one in ended if one.code]
     say(f"\ntotal time: {seconds(time.monotonic() - begun)}")
-    say(f"{len(wanted)} passed, 0 failed")
+    counts = f"{len(ended) - len(failed)} passed, {len(failed)} failed"
+    if failed:
+        names = [one.job.name for one in failed]
+        commands = "; ".join(" ".join(one.job.command).replace(f"{ROOT}/", "") for one in failed)
+        raise Failure(
+            f"{counts}, {len(wanted) - len(ended)} not run: {commands}",
+            f"the output is above and in .dev/log/; run it alone with: ./dev test {' '.join(names)}",
+        )
+    say(counts)
     return 0
 
 
@@ -109,22 +112,27 @@ def prepare_hosts() -> None:
     hosts.ensure_network()
 
 
-def test(names: Sequence[str]) -> int:
+def test(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
+    parser.add_argument("steps", nargs="*", metavar="STEP", help="only these; all but the slow ones if none is named")
+    parser.add_argument("--list", action="store_true", help="name the steps, and do nothing")
+    parser.add_argument("--jobs", type=int, default=LANES, help="how many at once (default: %(default)s)")
+    options = parser.parse_args(arguments)
     known = {step.name: step for step in steps()}
-    if "--list" in names:
+    if options.list:
         say("\n".join(name + (" (only by name)" if is_slow(step) else "") for name, step in known.items()))
         return 0
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in options.steps if name not in known]
     if unknown:
         raise Failure(f"no step is called {', '.join(unknown)}", f"the steps are: {', '.join(known)}")
-    wanted = [known[name] for name in names] or [step for step in known.values() if not is_slow(step)]
+    wanted = [known[name] for name in options.steps] or [step for step in known.values() if not is_slow(step)]
     galaxy.ensure()
     if any(step.archives for step in wanted) and not os.environ.get("MONITORING_MIRROR"):
         say(mirror.describe(mirror.ensure()))
         os.environ["MONITORING_MIRROR"] = str(MIRROR)
     if any(step.hosts for step in wanted):
         prepare_hosts()
-    return run(wanted)
+    return run(wanted, max(1, options.jobs))
 
 
 def test_real() -> int:
@@ -142,4 +150,4 @@ def test_real() -> int:
         raise Failure("there is no scenario in molecule/", "this checkout is not complete")
     galaxy.ensure()
     prepare_hosts()
-    return run(wanted)
+    return run(wanted, 1)

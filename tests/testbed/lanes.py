@@ -1,0 +1,76 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs steps in order, as many at once as there are lanes: half of a scenario is waiting, in which another can work."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from .console import say, seconds
+from .paths import LOG, ROOT
+
+
+@dataclass(frozen=True)
+class Job:
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        return LOG / f"test-{self.name}.log"
+
+
+@dataclass(frozen=True)
+class Ended:
+    job: Job
+    code: int
+    duration: float  # in seconds
+
+
+def run(jobs: Sequence[Job], lanes: int, ended: Callable[[Ended], None]) -> list[Ended]:
+    """Run jobs until one fails; C(ended) is told of each. What runs beside that one comes to its end, and cleans up."""
+    LOG.mkdir(parents=True, exist_ok=True)
+    found: list[Ended] = []
+    failed = threading.Event()
+
+    def take(number: int, job: Job) -> Ended | None:
+        if failed.is_set():
+            return None
+        say(f"=== {job.name} ({number} of {len(jobs)}) begins")
+        one = _run(job, beside=lanes > 1)
+        if one.code:
+            failed.set()
+        return one
+
+    with ThreadPoolExecutor(max_workers=lanes) as pool:
+        for future in as_completed([pool.submit(take, number, job) for number, job in enumerate(jobs, 1)]):
+            one = future.result()
+            if one:
+                found.append(one)
+                ended(one)
+    return found
+
+
+def _run(job: Job, beside: bool) -> Ended:
+    """C(beside): the output goes into a file first, so that those of two jobs do not mix."""
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        output = stack.enter_context(job.log.open("w", encoding="utf-8")) if beside else None
+        code = subprocess.run(
+            job.command, cwd=ROOT, env=job.environment, stdout=output, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    return Ended(job, code, time.monotonic() - begun)
+
+
+def show(ended: Ended, beside: bool) -> None:
+    output = ended.job.log.read_text(errors="replace").rstrip() if beside else ""
+    if output:
+        say(f"\n=== {ended.job.name}:\n{output}")
+    result = f"failed with exit code {ended.code} after" if ended.code else "passed in"
+    say(f"=== {ended.job.name}: {result} {seconds(ended.duration)}\n")

@@ -1,0 +1,62 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps in lanes: all of them or up to the first failure, and no output that mixes or is lost."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from tests.testbed import lanes
+
+
+@pytest.fixture(autouse=True)
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(lanes, "LOG", tmp_path)
+    return tmp_path
+
+
+def job(name: str, script: str) -> lanes.Job:
+    return lanes.Job(name, ("sh", "-c", script), dict(os.environ))
+
+
+def run(jobs: list[lanes.Job], count: int) -> dict[str, int]:
+    told: list[lanes.Ended] = []
+    assert lanes.run(jobs, count, told.append) == told
+    return {one.job.name: one.code for one in told}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_all_are_run(count: int) -> None:
+    assert run([job(name, "true") for name in "abc"], count) == {"a": 0, "b": 0, "c": 0}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_begins_after_a_failure(count: int) -> None:
+    jobs = [job("bad", "exit 3"), *(job(f"slow{number}", "sleep 0.5") for number in range(9))]
+    found = run(jobs, count)
+    assert found["bad"] == 3
+    assert len(found) < 4
+
+
+def test_what_runs_beside_a_failure_comes_to_its_end(logs: Path) -> None:
+    assert run([job("bad", "exit 1"), job("other", "sleep 0.3; echo cleaned up")], 2) == {"bad": 1, "other": 0}
+    assert (logs / "test-other.log").read_text() == "cleaned up\n"
+
+
+def test_two_at_a_time_meet(tmp_path: Path) -> None:
+    """Each waits for the other, which one by one would never end."""
+    meet = "touch {mine}; for i in $(seq 100); do [ -e {other} ] && exit 0; sleep 0.1; done; exit 1"
+    files = {"mine": tmp_path / "one", "other": tmp_path / "two"}
+    swapped = {"mine": files["other"], "other": files["mine"]}
+    assert run([job("one", meet.format(**files)), job("two", meet.format(**swapped))], 2) == {"one": 0, "two": 0}
+
+
+def test_outputs_do_not_mix(capfd: t.Any) -> None:
+    script = "for i in 1 2 3 4 5; do echo {0}; echo {0} >&2; sleep 0.02; done"
+    lanes.run([job(name, script.format(name)) for name in ("left", "right")], 2, lambda one: lanes.show(one, True))
+    lines = [line for line in capfd.readouterr().out.splitlines() if line in ("left", "right")]
+    assert lines in (["left"] * 10 + ["right"] * 10, ["right"] * 10 + ["left"] * 10)
