@@ -370,10 +370,14 @@ def test_every_alert_leads_to_a_dashboard_and_its_runbook() -> None:
     assert set(ALERTS) <= pages, "the links to runbooks"  # Loki's alerts have pages too, and are no series
 
 
-def test_a_file_of_rules_without_a_dashboard_is_refused(tmp_path: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "opswatch_weather.yml").write_text("groups: []")
+@pytest.mark.parametrize("annotations", [{}, {"dashboard": "/d/opswatch-weather"}])
+def test_an_alert_without_a_dashboard_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str]
+) -> None:
+    rule = {"alert": "Storm", "annotations": annotations}
+    (tmp_path / "opswatch_weather.yml").write_text(yaml.safe_dump({"groups": [{"rules": [rule]}]}))
     monkeypatch.setattr(rules, "FOLDER", tmp_path)
-    with pytest.raises(LookupError, match=r"opswatch_weather\.yml.*add weather to SHOWN_ON"):
+    with pytest.raises(LookupError, match=r"opswatch_weather\.yml: Storm names no dashboard of ours"):
         rules.alerts_by_dashboard()
 
 
