@@ -8,7 +8,7 @@ import typing as t
 
 from . import uids
 from .board import Row, board
-from .links import column, to_dashboard, to_runbook
+from .links import ITS_LOGS, column, to_dashboard, to_runbook
 from .panels import GREEN, NONE_IS_GOOD, ORANGE, RED, Placed, series_panel, stat_panel, timeline_panel
 from .queries import Query, any_of
 from .rules import alerts_by_dashboard
@@ -117,6 +117,7 @@ def current() -> Placed:
     things = ", ".join(f'"{name}"' for name in THINGS)
     # Of labels that are not there label_join makes blanks.
     told = replaced(f'label_join({age}, "thing", " ", {things})', "thing", "$1", "thing", " *(.*?) *")
+    whose = {"instance": column("host"), "service": column("which")}
     severities = {"critical": ("critical", RED), "warning": ("warning", ORANGE), "info": ("info", "blue")}
     return table_panel(
         "Alerts",
@@ -127,17 +128,10 @@ def current() -> Placed:
             Key(
                 "alertname",
                 "Alert",
-                links=[
-                    to_dashboard(
-                        column("dashboard"),
-                        "What it is about",
-                        instance=column("host"),
-                        service=column("which"),
-                    )
-                ],
+                links=[to_dashboard(column("dashboard"), "What it is about", **whose)],
             ),
             Key("alertstate", "State", 80, texts={"firing": ("firing", RED), "pending": ("pending", "yellow")}),
-            Key("instance", "Host", 140),
+            Key("instance", "Host", 140, links=[to_dashboard(uids.LOGS, ITS_LOGS, **whose)]),
             Key("job", "Job", 160),
             Key("service", "Service", 160),
             Key("thing", "What"),
@@ -150,6 +144,7 @@ def current() -> Placed:
         sort="For",
         ascending=True,
         height=9,
+        logs=False,
         none=QUIET,
     )
 

@@ -8,12 +8,12 @@ import json
 import typing as t
 from pathlib import Path
 
-from . import alerts, containers, database, infrastructure, monitoring, services
+from . import alerts, containers, database, infrastructure, logs, monitoring, services
 
 FOLDER = Path(__file__).resolve().parents[1] / "roles/grafana/files/dashboards"
 TITLE = "Monitoring"
 
-BOARDS = (infrastructure, services, database, containers, alerts, monitoring)
+BOARDS = (infrastructure, services, database, containers, logs, alerts, monitoring)
 
 
 def boards() -> list[dict[str, t.Any]]:

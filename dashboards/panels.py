@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders import common as build
+from grafana_foundation_sdk.builders import logs as lines
 from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor, ThresholdsConfig
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue, Threshold
 
-from .queries import BEYOND, DATASOURCE, LIMIT, NORMAL, Query, against_limit, jobs_of, limit_line, targets
+from .links import label, to_logs
+from .queries import BEYOND, DATASOURCE, FIRST, LIMIT, LOGS, NORMAL, Query, against_limit, jobs_of, limit_line, targets
 
 # Builders of panels have the same methods and no class in common.
 AnyPanel = t.Any
@@ -25,6 +28,8 @@ GREEN, ORANGE, RED, NEUTRAL = "green", "orange", "red", "text"
 NONE_IS_GOOD: Steps = ((None, GREEN), (1, RED))
 #: A share that should be the whole.
 ALL_IS_GOOD: Steps = ((None, RED), (1, GREEN))
+# What Grafana calls the columns of a legend, as far as they sort it.
+CALCS = {"lastNotNull": "Last *", "sum": "Total"}
 PLAIN: Steps = ((None, NEUTRAL),)
 # Grafana 9 writes what a panel says without data beside lines of the scale that have no number: something that is not
 # seen then. A blank would be the number 0 to it, and be drawn where data are missing.
@@ -66,12 +71,15 @@ def stat_panel(
         .color_mode(common.BigValueColorMode.BACKGROUND if coloured else common.BigValueColorMode.VALUE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME if names else common.BigValueTextMode.VALUE)
         .justify_mode(common.BigValueJustifyMode.CENTER)
-        .reduce_options(latest())
+        .reduce_options(latest(queries))
     )
     none = none or absent(queries, short=True)
-    describe(panel, title, about, queries, unit=unit, none=none, instant=True)
-    panel.thresholds(threshold_steps(steps)).data_links(list(links))
-    panel.mappings([*([value_texts(texts)] if texts else []), no_colour(none, "transparent" if coloured else NEUTRAL)])
+    links = [*links, *(logs_of(queries) if names else [])]
+    describe(panel, title, about, queries, unit=unit, none=none, instant=True, links=links)
+    panel.thresholds(threshold_steps(steps))
+    blank = no_colour(none, "transparent" if coloured else NEUTRAL)
+    # In a row of Loki's it would also stand for the names, which are no numbers.
+    panel.mappings([*([value_texts(texts)] if texts else []), *([] if names and of_logs(queries) else [blank])])
     colour_sides(panel)
     if decimals is not None:
         panel.decimals(decimals)
@@ -92,16 +100,20 @@ def series_panel(
     least: float | None = 0,
     most: float | None = None,
     soft: float | None = None,
+    every: str = "",
     beside: bool = False,
     calcs: Sequence[str] = ("lastNotNull", "max"),
     downwards: str = "",
+    colours: dict[str, str] | None = None,
     links: Sequence[DashboardLink] = (),
+    logs: bool = True,
     none: str = "",
 ) -> Placed:
     """Lines over time; an alert's threshold is a dashed red one.
 
     C(downwards) are the series drawn below zero, C(soft) is how far the scale goes at least, C(beside) is where the
-    legend of many series goes.
+    legend of many series goes, C(colours) are those of series by name, C(every) is the
+    shortest time between two points. Without C(logs) no curve leads to logs.
     """
     drawn = [*queries, limit_line(alert, queries[0])] if alert else list(queries)
     panel = (
@@ -114,9 +126,11 @@ def series_panel(
         .tooltip(build.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
         .legend(legend(calcs, beside=beside))
     )
-    describe(panel, title, about, drawn, unit=unit, none=none, instant=False)
-    panel.data_links(list(links))
+    links = [*links, *(logs_of(queries) if logs else [])]
+    describe(panel, title, about, drawn, unit=unit, none=none, instant=False, links=links)
     panel.override_by_field_type("number", [DynamicConfigValue("noValue", NOTHING)])
+    if every:
+        panel.interval(every)
     if soft is not None:
         panel.axis_soft_max(soft)
     if bars:
@@ -129,6 +143,8 @@ def series_panel(
         panel.min(least)
     if most is not None:
         panel.max(most)
+    for name, colour in (colours or {}).items():
+        panel.override_by_regexp(f"^{name}$", [fixed(colour)])
     if alert:
         panel.override_by_query(LIMIT, dashed_line())
     return Placed(panel, width, height)
@@ -154,14 +170,17 @@ def bars_panel(
         .display_mode(common.BarGaugeDisplayMode.BASIC)
         .orientation(common.VizOrientation.HORIZONTAL)
         .show_unfilled(True)
-        .reduce_options(latest())
+        .reduce_options(latest(queries))
         .text(build.VizTextDisplayOptions().title_size(14).value_size(16))
     )
-    describe(panel, title, about, queries, unit=unit, none=none, instant=True)
-    panel.min(0).thresholds(threshold_steps(((None, "blue"),))).data_links(list(links))
+    describe(panel, title, about, queries, unit=unit, none=none, instant=True, links=[*links, *logs_of(queries)])
+    panel.min(0).thresholds(threshold_steps(((None, "blue"),)))
     colour_sides(panel)
     if most is not None:
         panel.max(most)
+    if of_logs(queries):
+        largest_first = {"sort": [{"field": f"Value #{FIRST}", "desc": True}]}
+        panel.with_transformation(dashboard.DataTransformerConfig("sortBy", options=largest_first))
     return Placed(panel, width, height)
 
 
@@ -185,10 +204,27 @@ def timeline_panel(
         .line_width(0)
         .legend(build.VizLegendOptions().show_legend(False).display_mode(common.LegendDisplayMode.LIST))
     )
-    describe(panel, title, about, queries, unit="short", none=none, instant=False)
-    panel.mappings([value_texts(texts)]).data_links(list(links))
+    describe(panel, title, about, queries, unit="short", none=none, instant=False, links=[*links, *logs_of(queries)])
+    panel.mappings([value_texts(texts)])
     # With colours by thresholds, the default, those of the texts would not count.
     panel.color_scheme(FieldColor().mode(dashboard.FieldColorModeId.FIXED).fixed_color(NEUTRAL))
+    return Placed(panel, width, height)
+
+
+def lines_panel(title: str, about: str, query: Query, *, width: int = 24, height: int = 24, none: str = "") -> Placed:
+    """Lines of logs, the newest first; a click on one shows all of its fields."""
+    panel = (
+        lines.Panel()
+        .show_time(True)
+        .show_labels(False)
+        .show_common_labels(False)
+        .wrap_log_message(True)
+        .prettify_log_message(False)
+        .enable_log_details(True)
+        .dedup_strategy(common.LogsDedupStrategy.NONE)
+        .sort_order(common.LogsSortOrder.DESCENDING)
+    )
+    describe(panel, title, about, [query], unit="short", none=none, instant=False)
     return Placed(panel, width, height)
 
 
@@ -202,9 +238,11 @@ def describe(
     none: str,
     instant: bool,
     table: bool = False,
+    links: Sequence[DashboardLink] = (),
 ) -> None:
-    """What every panel has: title, help, queries, unit, and what it says where it has no data."""
-    panel.title(title).description(about).datasource(DATASOURCE).unit(unit)
+    """What every panel has: title, help, queries, unit, links, and what it says where it has no data."""
+    panel.title(title).description(about).unit(unit).data_links(list(links))
+    panel.datasource(LOGS if of_logs(queries) else DATASOURCE)
     panel.no_value(none or absent(queries))
     for target in targets(queries, instant=instant, table=table):
         panel.with_target(target)
@@ -212,14 +250,25 @@ def describe(
 
 def absent(queries: Sequence[Query], *, short: bool = False) -> str:
     """What a panel says of itself. It asks, as it cannot know; a number has room for two words."""
-    jobs = sorted({job for query in queries for job in jobs_of(query.expr)})
+    jobs = sorted({job for query in queries for job in (["loki"] if query.logs else jobs_of(query.expr))})
     if not jobs:
         return "No data"
     return f"no {', '.join(jobs)}?" if short else f"No data. Is there a {' and a '.join(jobs)} in this inventory?"
 
 
-def latest() -> build.ReduceDataOptions:
-    return build.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+def logs_of(queries: Sequence[Query]) -> list[DashboardLink]:
+    """From a series to the lines of what it is about. What series are called tells the labels that they have."""
+    labels = [set(re.findall(r"{{(\w+)}}", query.legend)) for query in queries]
+    return to_logs(set.intersection(*labels), label)
+
+
+def latest(queries: Sequence[Query]) -> build.ReduceDataOptions:
+    return build.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(of_logs(queries))
+
+
+def of_logs(queries: Sequence[Query]) -> bool:
+    """What Loki answers as of one moment is no series but a table, with a row for each."""
+    return all(query.logs for query in queries)
 
 
 def legend(calcs: Sequence[str], *, beside: bool) -> build.VizLegendOptions:
@@ -227,7 +276,9 @@ def legend(calcs: Sequence[str], *, beside: bool) -> build.VizLegendOptions:
     built.placement(common.LegendPlacement.RIGHT if beside else common.LegendPlacement.BOTTOM)
     if not calcs:
         return built.display_mode(common.LegendDisplayMode.LIST)
-    return built.display_mode(common.LegendDisplayMode.TABLE).calcs(list(calcs)).sort_by("Last *").sort_desc(True)
+    return (
+        built.display_mode(common.LegendDisplayMode.TABLE).calcs(list(calcs)).sort_by(CALCS[calcs[0]]).sort_desc(True)
+    )
 
 
 def threshold_steps(steps: Steps) -> ThresholdsConfig:

@@ -8,13 +8,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from grafana_foundation_sdk.builders import loki
 from grafana_foundation_sdk.builders import prometheus as build
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 #: Every panel and variable asks what the variable of this name says.
 DATASOURCE = DataSourceRef("prometheus", "${datasource}")
+#: And for lines of logs, this one.
+LOGS = DataSourceRef("loki", "${logs}")
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+FIRST = LETTERS[0]
 # By these names overrides find the queries that they colour.
 LIMIT = "limit"
 NORMAL = "normal"
@@ -32,6 +37,8 @@ JOBS = {
     "alertmanager": "alertmanager",
     "grafana": "grafana",
 }
+# Their metrics have names that the agents' have too.
+NAMED_ONLY = {"loki", "promtail", "alloy"}
 
 # What monitors, by its jobs.
 STACK = "prometheus|alertmanager|grafana|loki|promtail|alloy|cadvisor|.+_exporter"
@@ -39,11 +46,12 @@ STACK = "prometheus|alertmanager|grafana|loki|promtail|alloy|cadvisor|.+_exporte
 
 @dataclass(frozen=True)
 class Query:
-    """An expression, and how its series are called."""
+    """An expression, and how its series are called. It is LogQL, for Loki, where C(logs) says so."""
 
     expr: str
     legend: str = "__auto"
     ref: str = ""
+    logs: bool = False
 
 
 def limit(alert: str) -> str:
@@ -91,15 +99,18 @@ def jobs_of(expr: str) -> list[str]:
     words = re.sub(r'"[^"]*"', "", expr)
     found = re.findall(rf"(?<!\w)({'|'.join(JOBS)})(?=[_:])", words)
     named = re.findall(r'job="(\w+)"', expr)
-    return sorted({JOBS[prefix] for prefix in found} | {job for job in named if job in JOBS.values()})
+    return sorted({JOBS[prefix] for prefix in found} | {job for job in named if job in {*JOBS.values(), *NAMED_ONLY}})
 
 
-def targets(queries: Iterable[Query], *, instant: bool, table: bool = False) -> list[build.Dataquery]:
-    letters = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+def targets(queries: Iterable[Query], *, instant: bool, table: bool = False) -> list[build.Dataquery | loki.Dataquery]:
+    letters = iter(LETTERS)
     return [target(replace(query, ref=query.ref or next(letters)), instant, table) for query in queries]
 
 
-def target(query: Query, instant: bool, table: bool) -> build.Dataquery:
+def target(query: Query, instant: bool, table: bool) -> build.Dataquery | loki.Dataquery:
+    if query.logs:
+        asked = loki.Dataquery().datasource(LOGS).expr(one_line(query.expr)).ref_id(query.ref)
+        return asked.legend_format(query.legend).query_type("instant" if instant else "range")
     built = build.Dataquery().datasource(DATASOURCE).expr(one_line(query.expr)).legend_format(query.legend)
     built = built.ref_id(query.ref).format(PromQueryFormat.TABLE if table else PromQueryFormat.TIME_SERIES)
     return built.instant() if instant else built.range()

@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grafana_foundation_sdk.builders import common as build
 from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, DynamicConfigValue
 
+from .links import column as value_of
+from .links import to_logs
 from .panels import GREEN, RED, Placed, Steps, describe, threshold_steps, value_texts
-from .queries import Query
+from .queries import LETTERS, Query
 
 Texts = Mapping[str, tuple[str, str]]
 # What the whole panel says without data is not for a single cell.
@@ -59,9 +61,15 @@ def table_panel(
     ascending: bool = False,
     width: int = 24,
     height: int = 8,
+    logs: bool = True,
     none: str = "",
 ) -> Placed:
-    """Every column's query is reduced to the keys, so that rows of different queries meet."""
+    """Every column's query is reduced to the keys, so that rows of different queries meet.
+
+    With C(logs) a row leads to the lines of the service or the host that it is about.
+    """
+    if logs:
+        keys = with_logs(keys)
     by = ", ".join(key.label for key in keys)
     queries = [Query(f"max by ({by}) ({column.expr})") for column in columns]
     panel = table.Panel()
@@ -78,10 +86,17 @@ def table_panel(
     return Placed(panel, width, height)
 
 
+def with_logs(keys: Sequence[Key]) -> list[Key]:
+    """The key that says most about whose lines they are has the link: the service before its host."""
+    labels = [key.label for key in keys if not key.hidden]
+    place = next((label for label in ("service", "job", "instance") if label in labels), "")
+    ways = to_logs(labels, value_of)
+    return [replace(key, links=[*key.links, *ways]) if key.label == place else key for key in keys]
+
+
 def organised(keys: Sequence[Key], columns: Sequence[Column]) -> dict[str, object]:
     """Names and order. A query's values are called Value, and by its letter where there are several."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    values = ["Value"] if len(columns) == 1 else [f"Value #{letter}" for letter in letters[: len(columns)]]
+    values = ["Value"] if len(columns) == 1 else [f"Value #{letter}" for letter in LETTERS[: len(columns)]]
     titles = {key.label: key.title for key in keys} | dict(
         zip(values, (column.title for column in columns), strict=True)
     )

@@ -8,6 +8,7 @@ from .panels import GREEN, RED, Placed, series_panel, stat_panel
 from .queries import Query
 from .tables import Column, Key, table_panel
 
+# Its services have names of its own, which are not those of logs: hence no links to those.
 NONE = "No data. Is there a Traefik among monitoring_services, with its metrics on?"
 
 
@@ -61,6 +62,7 @@ def panels() -> list[Placed]:
             Query(f"sum by (service) ({asked})", "{{service}}"),
             unit="reqps",
             width=8,
+            logs=False,
             none=NONE,
         ),
         series_panel(
@@ -71,6 +73,7 @@ def panels() -> list[Placed]:
             unit="percent",
             alert="TraefikHighErrorRate",
             width=8,
+            logs=False,
             none=NONE,
         ),
         series_panel(
@@ -83,6 +86,7 @@ def panels() -> list[Placed]:
                 "{{service}} p95",
             ),
             unit="s",
+            logs=False,
             none=NONE,
         ),
         table_panel(
@@ -94,6 +98,7 @@ def panels() -> list[Placed]:
             sort="State",
             ascending=True,
             width=12,
+            logs=False,
             none="No data. Traefik tells of servers only where it checks their health.",
         ),
     ]

@@ -6,6 +6,7 @@ INFRASTRUCTURE = "opswatch-infrastructure"
 SERVICES = "opswatch-services"
 DATABASE = "opswatch-database"
 CONTAINERS = "opswatch-containers"
+LOGS = "opswatch-logs"
 ALERTS = "opswatch-alerts"
 MONITORING = "opswatch-monitoring"
 
@@ -14,6 +15,7 @@ TITLES = {
     SERVICES: "Application Services",
     DATABASE: "Database Metrics",
     CONTAINERS: "Containers",
+    LOGS: "Logs",
     ALERTS: "Alerts",
     MONITORING: "Monitoring Stack",
 }

@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders.dashboard import CustomVariable, DatasourceVariable, QueryVariable
+from grafana_foundation_sdk.builders.dashboard import (
+    CustomVariable,
+    DatasourceVariable,
+    QueryVariable,
+    TextBoxVariable,
+)
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
-from .queries import DATASOURCE
+from .queries import DATASOURCE, LOGS
 
 ALL = VariableOption(selected=True, text="All", value="$__all")
 
@@ -20,6 +25,17 @@ def datasource() -> DatasourceVariable:
         .label("Prometheus")
         .type("prometheus")
         .current(VariableOption(selected=True, text="Prometheus", value="prometheus"))
+    )
+
+
+def logs_datasource() -> DatasourceVariable:
+    """Which Loki, alike."""
+    return (
+        DatasourceVariable("logs")
+        .id("logs")
+        .label("Loki")
+        .type("loki")
+        .current(VariableOption(selected=True, text="Loki", value="loki"))
     )
 
 
@@ -41,6 +57,28 @@ def labels(name: str, title: str, series: str, of: str = "", everything: str | N
         .current(ALL)
     )
     return variable.all_value(everything) if everything else variable
+
+
+def log_labels(name: str, title: str, streams: str, everything: str) -> QueryVariable:
+    """The values of a label of the logs, in these streams."""
+    return (
+        QueryVariable(name)
+        .id(name)
+        .label(title)
+        .datasource(LOGS)
+        .query({"type": 1, "label": name, "stream": streams, "refId": name})  # 1: values of a label
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(everything)
+        .current(ALL)
+    )
+
+
+def text(name: str, title: str) -> TextBoxVariable:
+    """What a person writes; nothing at first."""
+    return TextBoxVariable(name).id(name).label(title).default_value("").current(VariableOption(text="", value=""))
 
 
 def choice(name: str, title: str, *values: str) -> CustomVariable:

@@ -7,9 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana import build_ini
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana import build_ini, grafana_url
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"grafana_ini": build_ini, "own_address": own_address}
+        return {"grafana_ini": build_ini, "grafana_url": grafana_url, "own_address": own_address}

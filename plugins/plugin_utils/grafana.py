@@ -12,6 +12,7 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from .addresses import is_loopback, split_address
 from .render import is_secret
 from .role_facts import default
 from .scrape import HostVars, component_targets
@@ -110,6 +111,18 @@ def build_datasources(
         "secrets": secrets,
         "names": [one["name"] for one in everything if one.get("orgId", 1) == 1],
     }
+
+
+def grafana_url(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> str:
+    """Where people open the first Grafana of the inventory; empty if there is none that anybody else reaches."""
+    for target in component_targets("grafana", groups.get("grafana", []), hostvars):
+        settings = hostvars[target["labels"]["instance"]]
+        if stated := str(settings.get("grafana_root_url") or ""):
+            return stated.rstrip("/")
+        listens = settings.get("grafana_listen_address") or default("grafana", "listen_address")
+        if not is_loopback(split_address(str(listens))[0]):
+            return f"{target['labels'].get('__scheme__', 'http')}://{target['targets'][0]}"
+    return ""
 
 
 def from_groups(

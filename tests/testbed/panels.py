@@ -5,7 +5,8 @@
     python -m tests.testbed.panels http://172.18.0.2:9090 --password-file .../monitoring_auth_password.txt
     python -m tests.testbed.panels --grafana http://172.18.0.2:3000 --password-file .../grafana_admin_password.txt
 
-Straight from Prometheus, or through Grafana as a browser would. The passwords are in the inventory's secrets.
+Straight from Prometheus, which leaves those out that are about logs, or through Grafana as a browser would: then Loki
+is asked too. The passwords are in the inventory's secrets.
 """
 
 import argparse
@@ -35,9 +36,11 @@ CONDITION = re.compile(r"[<>]|==|!=|\b(?:and|unless)\b")
 
 
 class Source(Protocol):
-    """Who answers queries. None is an answer without series, a text says what is wrong with the query."""
+    """Who answers queries, of these kinds. A text says what is wrong with the query."""
 
-    def has_data(self, expr: str, *, instant: bool) -> bool | str: ...
+    kinds: frozenset[str]
+
+    def has_data(self, expr: str, *, instant: bool, kind: str = "prometheus") -> bool | str: ...
 
     def label_values(self, series: str, label: str) -> list[str]: ...
 
@@ -45,12 +48,16 @@ class Source(Protocol):
 class Prometheus:
     """Prometheus itself, or what answers like it."""
 
+    kinds = frozenset({"prometheus"})
+
     def __init__(self, url: str, auth: tuple[str, str]) -> None:
         self.url = url.rstrip("/")
         self.session = requests.Session()
         self.session.auth = auth
 
-    def has_data(self, expr: str, *, instant: bool) -> bool | str:
+    def has_data(self, expr: str, *, instant: bool, kind: str = "prometheus") -> bool | str:
+        if kind not in self.kinds:
+            raise LookupError(f"{self.url} is asked for {kind}: {expr}")
         now = time.time()
         window = {"start": now - RANGE, "end": now, "step": STEP}
         path, more = ("query", {"time": now}) if instant else ("query_range", window)
@@ -72,19 +79,22 @@ class Prometheus:
 
 
 class Grafana(Prometheus):
-    """The way that a browser takes: Grafana asks its datasource with the UID prometheus."""
+    """The way that a browser takes: Grafana asks its datasources with the UIDs prometheus and loki."""
+
+    kinds = frozenset({"prometheus", "loki"})
 
     def __init__(self, url: str, auth: tuple[str, str]) -> None:
         super().__init__(f"{url.rstrip('/')}/api/datasources/proxy/uid/prometheus", auth)
         self.grafana = url.rstrip("/")
 
-    def has_data(self, expr: str, *, instant: bool) -> bool | str:
+    def has_data(self, expr: str, *, instant: bool, kind: str = "prometheus") -> bool | str:
         query = {
             "refId": "A",
-            "datasource": {"type": "prometheus", "uid": "prometheus"},
+            "datasource": {"type": kind, "uid": kind},
             "expr": expr,
             "instant": instant,
             "range": not instant,
+            "queryType": "instant" if instant else "range",
             "intervalMs": STEP * 1000,
             "maxDataPoints": RANGE // STEP,
         }
@@ -116,14 +126,15 @@ def read(folder: Path = DASHBOARDS) -> list[dict[str, Any]]:
 
 
 def gaps(source: Source, dashboards: Iterable[Mapping[str, Any]]) -> tuple[int, list[Gap]]:
-    """How many queries were asked, and those that have no data."""
+    """How many queries were asked, which are those that the source understands, and those that have no data."""
     jobs, found, asked = set(source.label_values("up", "job")), list[Gap](), 0
     for dashboard in dashboards:
         values = chosen(source, dashboard)
         for panel in panels(dashboard):
             answers = {
-                target: source.has_data(put_in(target.expr, values), instant=target.instant)
+                target: source.has_data(put_in(target.expr, values), instant=target.instant, kind=target.kind)
                 for target in targets(dashboard, panel)
+                if target.kind in source.kinds
             }
             asked += len(answers)
             found += gaps_of(answers, jobs)
@@ -145,7 +156,8 @@ def gaps_of(answers: Mapping[Target, bool | str], jobs: set[str]) -> list[Gap]:
 def explain(target: Target, problem: str, rest_has_data: bool, jobs: set[str]) -> Gap:
     if problem:
         return Gap(target, problem, explained=False)
-    missing = [job for job in jobs_of(target.expr) if job not in jobs]
+    needed = jobs_of(target.expr) if target.kind == "prometheus" else [target.kind]
+    missing = [job for job in needed if job not in jobs]
     if missing:
         return Gap(target, f"no {', '.join(missing)} in this inventory", explained=True)
     if target.ref != LIMIT and rest_has_data and CONDITION.search(re.sub(r'"[^"]*"', "", target.expr)):
@@ -163,7 +175,9 @@ def chosen(source: Source, dashboard: Mapping[str, Any]) -> dict[str, str]:
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "datasource":
             continue
-        if everything := variable.get("allValue"):
+        if variable["type"] == "textbox":
+            values[variable["name"]] = variable["query"]
+        elif everything := variable.get("allValue"):
             values[variable["name"]] = everything
         else:
             offered = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])

@@ -22,6 +22,7 @@ class Target:
     expr: str
     instant: bool
     none: str
+    kind: str = "prometheus"  # of its datasource: a query in LogQL is for a loki
 
 
 def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -41,8 +42,9 @@ def targets(dashboard: Mapping[str, Any], panel: Mapping[str, Any]) -> Iterator[
             f"{dashboard['title']} / {panel['title']} [{panel['id']}]",
             target["refId"],
             target["expr"],
-            bool(target.get("instant")),
+            bool(target.get("instant")) or target.get("queryType") == "instant",
             panel["fieldConfig"]["defaults"].get("noValue", ""),
+            target.get("datasource", {}).get("type", "prometheus"),
         )
 
 

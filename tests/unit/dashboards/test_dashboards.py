@@ -35,18 +35,24 @@ from tests.testbed.queries import names_in, panels, put_in, targets
 KNOWN = known_metrics()
 BOARDS = {board["uid"]: board for board in boards()}
 PANELS = {f"{uid} {panel['id']} {panel['title']}": panel for uid, board in BOARDS.items() for panel in panels(board)}
-TARGETS = {
+EVERY = {
     f"{one.panel} {one.ref}": one
     for board in BOARDS.values()
     for panel in panels(board)
     for one in targets(board, panel)
+}
+TARGETS = {name: one for name, one in EVERY.items() if one.kind == "prometheus"}
+LOG_ALERTS = {
+    rule["alert"]
+    for group in yaml.safe_load((ROOT / "roles/loki/files/rules/opswatch_logs.yml").read_text())["groups"]
+    for rule in group["rules"]
 }
 # The kernel's own counters, which node_exporter passes on without a type.
 UNTYPED = ("node_vmstat_", "node_netstat_")
 
 
 def everything(uid: str) -> dict[str, str]:
-    return {variable["name"]: ".*" for variable in BOARDS[uid]["templating"]["list"]}
+    return {one["name"]: one.get("allValue", ".*") for one in BOARDS[uid]["templating"]["list"]}
 
 
 def parsed(expr: str, uid: str) -> t.Any:
@@ -85,6 +91,7 @@ def test_names_are_stable() -> None:
         "opswatch-services": "Application Services",
         "opswatch-database": "Database Metrics",
         "opswatch-containers": "Containers",
+        "opswatch-logs": "Logs",
         "opswatch-alerts": "Alerts",
         "opswatch-monitoring": "Monitoring Stack",
     }
@@ -101,6 +108,7 @@ def test_grafana_9_3_loads_it_and_so_do_later_ones(uid: str) -> None:
         "table",
         "bargauge",
         "state-timeline",
+        "logs",
     }
     assert BOARDS[uid].get("id") is None, "Grafana numbers them itself"
 
@@ -205,7 +213,7 @@ def test_panel_explains_itself(name: str) -> None:
 def test_alerts_in_help_exist(name: str) -> None:
     """A word in camel case is the name of an alert."""
     named = re.findall(r"\b(?:[A-Z][a-z]+|WAL|CPU){2,}\b", PANELS[name]["description"])
-    known = {*ALERTS, "PostgreSQL"}
+    known = {*ALERTS, *LOG_ALERTS, "PostgreSQL"}
     assert sorted(set(named) - known) == []
 
 
@@ -281,7 +289,7 @@ def test_variables_are_used_and_those_used_are_there(uid: str) -> None:
 @pytest.mark.parametrize("uid", BOARDS)
 def test_variables_ask_for_what_there_is(uid: str) -> None:
     for variable in BOARDS[uid]["templating"]["list"]:
-        if variable["type"] != "query":
+        if variable["type"] != "query" or variable["datasource"]["type"] == "loki":
             continue
         series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"]).groups()
         expression = parsed(f"count by ({label}) ({series})", uid)
@@ -294,10 +302,10 @@ def test_variables_ask_for_what_there_is(uid: str) -> None:
 
 @pytest.mark.parametrize("uid", BOARDS)
 def test_the_datasource_is_always_the_variable(uid: str) -> None:
-    (variable,) = [one for one in BOARDS[uid]["templating"]["list"] if one["type"] == "datasource"]
-    assert variable["name"] == "datasource"
-    assert variable["query"] == "prometheus"
-    assert variable["current"]["value"] == "prometheus"
+    boxes = [one for one in BOARDS[uid]["templating"]["list"] if one["type"] == "datasource"]
+    names = {"prometheus": "datasource", **({"loki": "logs"} if uid == uids.LOGS else {})}
+    assert {one["query"]: one["name"] for one in boxes} == names
+    assert all(one["current"]["value"] == one["query"] for one in boxes), "the first of its kind has this UID"
 
     def references(value: t.Any) -> t.Iterator[t.Any]:
         for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -308,7 +316,7 @@ def test_the_datasource_is_always_the_variable(uid: str) -> None:
     found = list(references({**BOARDS[uid], "templating": {"list": []}}))
     found += [one["datasource"] for one in BOARDS[uid]["templating"]["list"] if one["type"] == "query"]
     assert found
-    assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in found)
+    assert all(one in [{"type": kind, "uid": f"${{{name}}}"} for kind, name in names.items()] for one in found)
     assert all("datasource" in panel for panel in panels(BOARDS[uid]))
 
 
@@ -362,10 +370,14 @@ def test_every_alert_leads_to_a_dashboard_and_its_runbook() -> None:
     assert set(ALERTS) <= pages, "the links to runbooks"  # Loki's alerts have pages too, and are no series
 
 
-def test_a_file_of_rules_without_a_dashboard_is_refused(tmp_path: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "opswatch_weather.yml").write_text("groups: []")
+@pytest.mark.parametrize("annotations", [{}, {"dashboard": "/d/opswatch-weather"}])
+def test_an_alert_without_a_dashboard_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotations: dict[str, str]
+) -> None:
+    rule = {"alert": "Storm", "annotations": annotations}
+    (tmp_path / "opswatch_weather.yml").write_text(yaml.safe_dump({"groups": [{"rules": [rule]}]}))
     monkeypatch.setattr(rules, "FOLDER", tmp_path)
-    with pytest.raises(LookupError, match=r"opswatch_weather\.yml.*add weather to SHOWN_ON"):
+    with pytest.raises(LookupError, match=r"opswatch_weather\.yml: Storm names no dashboard of ours"):
         rules.alerts_by_dashboard()
 
 

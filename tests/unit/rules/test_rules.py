@@ -19,6 +19,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import LA
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages import LEVELS
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import THRESHOLD, log_rules
 
+from dashboards import uids
 from tests.fixtures.known import (
     ALERTS,
     ALL,
@@ -126,9 +127,10 @@ def test_alert_says_what_is_wrong_and_where_to_read_on(name: str) -> None:
     alert = EVERY[name]
     assert set(alert["labels"]) == {"severity"}
     assert alert["labels"]["severity"] in SEVERITIES
-    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url", "dashboard"}
     assert all(alert["annotations"].values())
     assert alert["annotations"]["runbook_url"] == f"{RUNBOOK_URL}{name}.md"
+    assert alert["annotations"]["dashboard"].removeprefix("/d/") in uids.TITLES
 
 
 def test_runbooks_are_those_of_the_alerts() -> None:

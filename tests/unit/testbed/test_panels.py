@@ -15,11 +15,14 @@ from tests.testbed.queries import names_in, one_of, put_in
 class Source:
     """Has data for the expressions that it holds; those in C(wrong) it refuses."""
 
+    kinds = frozenset({"prometheus"})
+
     def __init__(self, *filled: str, wrong: dict[str, str] | None = None, jobs: t.Sequence[str] = ("shop",)) -> None:
         self.filled, self.wrong, self.jobs = filled, wrong or {}, list(jobs)
         self.asked: list[tuple[str, bool]] = []
 
-    def has_data(self, expr: str, *, instant: bool) -> bool | str:
+    def has_data(self, expr: str, *, instant: bool, kind: str = "prometheus") -> bool | str:
+        assert kind in self.kinds
         self.asked.append((expr, instant))
         return self.wrong.get(expr) or expr in self.filled
 
@@ -106,6 +109,29 @@ def test_variables_are_put_in() -> None:
     problems_of = dashboard(("A", 'rate(x{job=~"$job", h=~"${host}"}[$__rate_interval])'), variables=variables)
     gaps(source, [problems_of])
     assert source.asked == [(r'rate(x{job=~"(a\\.b|c-d)", h=~".*"}[2m])', True)]
+
+
+def about_logs(none: str = "No data") -> dict[str, t.Any]:
+    made = dashboard(
+        ("A", '{x=~"$search.+"}'), none=none, variables=[{"name": "search", "type": "textbox", "query": ""}]
+    )
+    made["panels"][0]["targets"][0] |= {"datasource": {"type": "loki"}, "instant": False, "queryType": "instant"}
+    return made
+
+
+def test_logs_are_asked_of_who_has_them() -> None:
+    assert gaps(Source(), [about_logs()]) == (0, [])
+
+    class Both(Source):
+        kinds = frozenset({"prometheus", "loki"})
+
+    source = Both()
+    asked, (gap,) = gaps(source, [about_logs()])
+    assert (asked, gap.reason, gap.explained) == (1, "no loki in this inventory", True)
+    assert source.asked == [('{x=~".+"}', True)]
+    (gap,) = gaps(Both(jobs=["loki"]), [about_logs("Is there a loki in this inventory?")])[1]
+    assert (gap.reason, gap.explained) == ("no data", False)
+    assert gaps(Both('{x=~".+"}'), [about_logs()]) == (1, [])
 
 
 def test_what_is_no_variable_stays() -> None:

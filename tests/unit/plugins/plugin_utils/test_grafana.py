@@ -14,6 +14,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana import
     build_datasources,
     build_ini,
     escaped,
+    grafana_url,
     uid_of,
 )
 
@@ -156,6 +157,28 @@ def test_behind_a_path_and_absent() -> None:
     assert listed(made) == [("Prometheus", "prometheus", "http://10.0.0.1:9090/prom")]
     assert build({"prometheus": ["mon1"]}, prometheus_state="absent")["names"] == []
     assert build({})["file"] == {"apiVersion": 1, "prune": True, "datasources": []}
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://10.0.0.1:3000"),
+        ({"grafana_listen_address": "0.0.0.0:80"}, "http://10.0.0.1:80"),
+        ({"monitoring_tls": "selfsigned"}, "https://10.0.0.1:3000"),
+        ({"grafana_root_url": "https://example.com/grafana/"}, "https://example.com/grafana"),
+        ({"grafana_listen_address": "127.0.0.1:3000"}, ""),
+        (
+            {"grafana_listen_address": "127.0.0.1:3000", "grafana_root_url": "https://example.com/grafana/"},
+            "https://example.com/grafana",
+        ),
+        ({"grafana_state": "absent"}, ""),
+    ],
+)
+def test_where_people_open_it(given: dict[str, t.Any], url: str) -> None:
+    hostvars = {"mon1": {**HOSTVARS["mon1"], **given}, "mon2": HOSTVARS["mon2"]}
+    assert grafana_url({"grafana": ["mon1"]}, hostvars) == url
+    assert grafana_url({"grafana": ["mon1", "mon2"]}, hostvars) == (url or "https://mon2.example.com:3000")
+    assert grafana_url({}, hostvars) == ""
 
 
 def test_datasources_of_the_user() -> None:
