@@ -19,6 +19,8 @@ SHOWN_ON = {
     "containers": uids.CONTAINERS,
     "grafana": uids.MONITORING,
     "hosts": uids.INFRASTRUCTURE,
+    "log_agents": uids.MONITORING,
+    "loki": uids.MONITORING,
     "objectives": uids.SERVICES,
     "postgresql": uids.DATABASE,
     "probes": uids.SERVICES,
