@@ -27,8 +27,8 @@ class _NamedConnection(http.client.HTTPSConnection):
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
-def get(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
-    """GET one path. Never through a proxy, never a redirect: it is this host that is asked."""
+def get(endpoint: Endpoint, path: str, timeout: float = 5.0, method: str = "GET") -> Answer:
+    """Ask for one path. Never through a proxy, never a redirect: it is this host that is asked."""
     address = urlsplit(endpoint.base)
     headers = {"Accept-Encoding": "identity"}
     if endpoint.user:
@@ -45,7 +45,7 @@ def get(endpoint: Endpoint, path: str, timeout: float = 5.0) -> Answer:
         else:
             connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
         try:
-            connection.request("GET", address.path + path, headers=headers)
+            connection.request(method, address.path + path, headers=headers)
             response = connection.getresponse()
             return Answer(response.status, response.read().decode(errors="replace"))
         finally:

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import ComponentError
-from ._service import command, last_words
+from ._service import command, last_words, words_since
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Answer:
 
 
 LASTING = 2.0  # seconds that a refusal is given
+REFUSAL = "rror reloading config"  # what Prometheus writes into its journal, in any version
 
 
 def ask(endpoint: Endpoint, path: str) -> Answer:
@@ -116,7 +117,7 @@ def _refused_credentials(endpoint: Endpoint, answer: Answer) -> ComponentError |
     )
 
 
-def _reload_metrics(prefix: str, text: str) -> tuple[str, str]:
+def reload_metrics(prefix: str, text: str) -> tuple[str, str]:
     """The metrics that tell whether the last reload succeeded, and when. Alloy does not call it a reload."""
     load = f"{prefix}_config_last_load"
     stem = load if metric(text, f"{load}_successful") is not None else f"{prefix}_config_last_reload"
@@ -124,32 +125,40 @@ def _reload_metrics(prefix: str, text: str) -> tuple[str, str]:
 
 
 def reload(
-    unit: str, endpoint: Endpoint | None, metrics: str, alive: t.Callable[[], None], patience: float = 60
+    unit: str,
+    endpoint: Endpoint | None,
+    metrics: str,
+    alive: t.Callable[[], None],
+    patience: float = 60,
+    trigger: t.Callable[[], object] | None = None,
 ) -> None:
     """Reload a unit and, where its metrics tell, see that the program took the new configuration.
 
     C(metrics) is the prefix of C(_config_last_reload_successful) and C(_config_last_reload_success_timestamp_seconds),
-    or of the same with C(_load_), as Alloy calls them.
+    or of the same with C(_load_), as Alloy calls them. C(trigger) asks for the reload, if not systemd is to do it.
     """
+    trigger = trigger or (lambda: command("systemctl", "reload", unit))
     if not metrics or not endpoint:
-        command("systemctl", "reload", unit)
+        trigger()
         return
     earlier = ask(endpoint, "/metrics")
-    success, stamp = _reload_metrics(metrics, earlier.text)
+    success, stamp = reload_metrics(metrics, earlier.text)
     for _attempt in range(10):  # without the earlier time stamp nothing would be proven
         # Unless it shows the old certificate, until the reload: then it is the new one that proves it.
         if earlier.refusal or metric(earlier.text, stamp) is not None:
             break
         time.sleep(0.2)
         earlier = ask(endpoint, "/metrics")
-        success, stamp = _reload_metrics(metrics, earlier.text)
+        success, stamp = reload_metrics(metrics, earlier.text)
     before, failed_before = metric(earlier.text, stamp), metric(earlier.text, success) == 0
-    command("systemctl", "reload", unit)
+    begun = time.time()
+    trigger()
     deadline, trusted_by = time.monotonic() + patience, time.monotonic() + LASTING
     answer = Answer(0, "")
     while time.monotonic() < deadline:
         answer = ask(endpoint, "/metrics")
-        if metric(answer.text, success) == 0 and not failed_before:
+        # Where the last one had failed too, the metrics do not tell whether it has come to this one.
+        if metric(answer.text, success) == 0 and (not failed_before or REFUSAL in words_since(unit, begun)):
             raise ComponentError(f"{unit} refuses the new configuration", last_words(unit), "correct it and run again")
         if metric(answer.text, stamp) not in (None, before):
             return

@@ -108,6 +108,12 @@ def last_words(unit: str, invocation: str = "", lines: int = 5) -> str:
     return command(*words, check=False).strip()
 
 
+def words_since(unit: str, moment: float) -> str:
+    """A unit's journal from a moment on, in seconds since 1970."""
+    words = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--unit={unit}", f"--since=@{moment:.6f}"]
+    return command(*words, check=False).strip()
+
+
 def why_it_died(unit: str, seen: Status) -> tuple[str, str]:
     """(what is seen, what to do) of a service that does not run."""
     words = last_words(unit, seen.invocation) or last_words(unit)
