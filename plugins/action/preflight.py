@@ -25,7 +25,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_repo
     refused,
     report,
 )
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import grafana_problems, role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
 
 RELEASE_INFO = "opswatch.monitoring.release_info"
@@ -173,6 +173,9 @@ class ActionModule(ActionBase):
             wanted += found
             self.problems += problems
             self._check_files(component, settings)
+        if "grafana" in _present(mine, settings):
+            find = self._finder("grafana")
+            self.problems += grafana_problems(settings, variables["groups"], variables["hostvars"], find)
         wanted += values.service_listeners(self.host, settings)
         self.problems += values.port_problems(wanted)
         self.problems += values.tls_problems(settings)
@@ -181,15 +184,15 @@ class ActionModule(ActionBase):
         self.problems += artifacts.lock_problems(artifacts.locks(*_mirror_and_lock(settings)))
 
     def _check_files(self, component: str, settings: Variables) -> None:
-        """Files on the control node that the role will copy, looked for where it will look."""
-
-        def find(path: str) -> str:
-            return str(self._loader.path_dwim_relative_stack([role_facts.role_path(component)], "files", path))
-
+        """Files on the control node that the role will copy."""
         for name, option in role_facts.options(component).items():
             paths = settings.get(name)
             if name.endswith("_files") and option.get("elements") == "path" and isinstance(paths, list):
-                self.problems += values.file_problems(name, [str(path) for path in paths], find)
+                self.problems += values.file_problems(name, [str(path) for path in paths], self._finder(component))
+
+    def _finder(self, role: str) -> t.Callable[[str], str]:
+        """Looks for files and folders on the control node where the role will look; raises AnsibleError."""
+        return lambda path: str(self._loader.path_dwim_relative_stack([role_facts.role_path(role)], "files", path))
 
     # --- the host itself ---
 

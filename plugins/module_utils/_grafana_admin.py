@@ -9,6 +9,7 @@ wrong is tried as seldom as can be: after five of them Grafana refuses the right
 
 from __future__ import annotations
 
+import glob
 import grp
 import hashlib
 import json
@@ -230,9 +231,27 @@ class Administrator:
         names = os.listdir(self.host.datasources)
         return any(name.endswith((".yml", ".yaml")) and not name.startswith("opswatch") for name in names)
 
+    # --- plugins ---
+
+    def prune_plugins(self, wanted: str) -> None:
+        """Remove the sets of plugins beside the folder of the wanted one that no generation names, so none goes back
+        to them. Without plugins that folder is not there."""
+        for path in unused_plugins(wanted, self.host.layout):
+            if self.does(f"remove plugins that nothing needs, {path}", f"removed plugins that nothing needs, {path}"):
+                _files.remove(path)
+
     def _keep(self, path: str, secret: str) -> None:
         _files.make_folder(self.host.folder, 0o700)
         _files.write_file(path, secret.encode(), 0o600)
+
+
+def unused_plugins(wanted: str, layout: Layout) -> list[str]:
+    home = os.path.dirname(wanted)
+    named = b"".join(_files.read_bytes(path) for path in glob.glob(f"{layout.generations}/*/config/grafana.ini"))
+    others = os.listdir(home) if os.path.isdir(home) else []
+    return sorted(
+        path for path in (f"{home}/{name}" for name in others) if path != wanted and f"{path}\n".encode() not in named
+    )
 
 
 def _stale(grafana: Grafana, wanted: t.Collection[str]) -> list[str]:

@@ -17,6 +17,7 @@ description:
     C(/var/lib/opswatch/grafana/admin/token), which only root reads.
   - Removes provisioned datasources that are not wanted any more. Grafana refuses to do that by its API, and versions before 11 keep them
     for ever.
+  - Removes sets of plugins that nothing needs any more.
 author: opswatch.monitoring contributors (@opswatch)
 attributes:
   check_mode:
@@ -56,6 +57,10 @@ options:
     description: Names of the datasources that are provisioned. If it is left out, none is removed.
     type: list
     elements: str
+  plugins:
+    description: Folder of the set of plugins that is wanted, be it there or not. Sets beside it that no generation of the configuration
+      names are removed. If it is left out, none is.
+    type: path
   database:
     description: Its SQLite file on the host. Empty where it uses another database.
     type: str
@@ -110,6 +115,7 @@ OPTIONS = {
     "password": {"type": "str", "required": True, "no_log": True},
     "token_name": {"type": "str", "default": "opswatch", "no_log": False},
     "datasources": {"type": "list", "elements": "str"},
+    "plugins": {"type": "path"},
     "database": {"type": "str", "default": "/var/lib/grafana/grafana.db"},
 }
 NOTHING_THERE = ["would prove the login of the administrator", "would make a token for automation"]
@@ -130,6 +136,8 @@ def main() -> None:
             ready = administrator.ensure_token(params["token_name"])
             if params["datasources"] is not None:
                 administrator.prune_datasources(params["datasources"])
+        if params["plugins"]:
+            administrator.prune_plugins(params["plugins"])
     except (ComponentError, OSError) as error:
         module.fail_json(msg=str(error), actions=administrator.actions)
     actions = administrator.actions

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - A set is a folder of its own, made whole or not at all, which is never changed afterwards. The role grafana names it by what is in it, so
     each generation of Grafana keeps the plugins that it had.
-  - Sets that neither this task nor a generation names any more are removed.
+  - Sets that nothing needs any more are removed by M(opswatch.monitoring.grafana_admin).
   - Grafana checks the signatures of plugins by itself when it starts.
 author: opswatch.monitoring contributors (@opswatch)
 attributes:
@@ -72,7 +72,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _files
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._install import install
-from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import MARK, PARTIAL, Source
 
 OPTIONS = {
@@ -114,16 +113,6 @@ def unpack_set(plugins: list[dict[str, str]], folder: str) -> None:
     _files.flush_folder(home)
 
 
-def unused(folder: str, layout: Layout) -> list[str]:
-    """Sets beside this one that no generation names."""
-    home = os.path.dirname(folder)
-    named = b"".join(_files.read_bytes(path) for path in glob.glob(f"{layout.generations}/*/config/grafana.ini"))
-    others = os.listdir(home) if os.path.isdir(home) else []
-    return sorted(
-        path for path in (f"{home}/{name}" for name in others) if path != folder and f"{path}\n".encode() not in named
-    )
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -141,10 +130,6 @@ def main() -> None:
                 unpack_set(plugins, folder)
             names = ", ".join(plugin["id"] for plugin in plugins)
             actions.append(f"{would}{'unpack' if would else 'unpacked'} the plugins {names}")
-        for path in unused(folder, Layout("grafana")):
-            if not module.check_mode:
-                _files.remove(path)
-            actions.append(f"{would}{'remove' if would else 'removed'} plugins that nothing needs, {path}")
     except (ComponentError, OSError) as error:
         module.fail_json(msg=str(error), actions=actions)
     module.exit_json(changed=bool(actions), actions=actions)

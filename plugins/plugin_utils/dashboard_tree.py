@@ -12,9 +12,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible.errors import AnsibleError
+
 from ..module_utils._dashboards import clean, derived_uid, is_same, problem_of_uid, slug
 
 SUFFIX = ".json"
+OURS = "opswatch"  # the owner of the collection's own dashboards
 # What a file is that is no dashboard as this tree has them: top-level keys that give it away, and what to do.
 FOREIGN = {
     ("apiVersion", "spec"): "a resource of Grafana's newer API. Export it as classic JSON",
@@ -33,6 +36,19 @@ class Tree:
     folders: list[dict[str, str]] = field(default_factory=list)
     dashboards: list[dict[str, t.Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+
+def tree_owners(paths: t.Iterable[str]) -> dict[str, str]:
+    """The owner of each tree of the user's, by its path: what its folder is called. Raises AnsibleError for twins."""
+    owners = {path: os.path.basename(path.rstrip("/")) for path in paths}
+    for path, owner in owners.items():
+        twin = next((other for other in owners if other != path and owners[other] == owner), "")
+        if twin or owner == OURS:
+            raise AnsibleError(
+                f"grafana_dashboards: {path} is called like {twin or 'the dashboards of the collection'}, so one would "
+                "remove what belongs to the other. What to do: rename the folder."
+            )
+    return owners
 
 
 def read_tree(root: Path) -> Tree:

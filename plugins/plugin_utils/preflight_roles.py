@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+from pathlib import Path
 
-from . import alertmanager, loki, role_facts
+from ansible.errors import AnsibleError
+
+from . import alertmanager, grafana, loki, role_facts
+from .dashboard_tree import read_tree, tree_owners
 from .inventory_rules import inventory_rules
 from .preflight_report import Problem, refused
+from .scrape import HostVars
 
 Values = t.Mapping[str, t.Any]
 
@@ -55,3 +61,39 @@ def receiver_problems(values: Values) -> list[Problem]:
     if problems or len(maps) < len(receivers):
         return problems
     return refused(alertmanager.build, receivers, route, over, str(values.get("alertmanager_version")), "")
+
+
+def grafana_problems(
+    values: Values, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, find: t.Callable[[str], str]
+) -> list[Problem]:
+    """Settings, datasources and dashboards. C(find) looks where the role will look, and raises AnsibleError."""
+    config, own, paths = (values.get(f"grafana_{name}") for name in ("config", "datasources", "dashboards"))
+    problems = refused(grafana.build_ini, config, "") if isinstance(config, dict) else []
+    if isinstance(own, list):
+        problems += datasource_problems(own, groups, hostvars)
+    if isinstance(paths, list):
+        paths = [str(path) for path in paths]
+        problems += refused(tree_owners, paths)
+        problems += [problem for path in paths for problem in dashboard_problems(path, find)]
+    return problems
+
+
+def datasource_problems(
+    own: t.Sequence[t.Any], groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars
+) -> list[Problem]:
+    """Every entry that is wrong by itself; where none is, twins, the servers of the inventory among them."""
+    problems = [problem for one in own for problem in refused(grafana.build_datasources, {}, {}, "", False, [one], "")]
+    return problems or refused(grafana.build_datasources, groups, hostvars, "", False, own, "")
+
+
+def dashboard_problems(path: str, find: t.Callable[[str], str]) -> list[Problem]:
+    """All that is wrong with a folder of dashboards, file by file."""
+    try:
+        root = find(path)
+    except AnsibleError:
+        root = path
+    if not os.path.isdir(root):
+        remedy = "correct the path: an absolute one, or one that begins with {{ inventory_dir }}"
+        return [Problem("grafana_dashboards names a folder that is not there", root, remedy)]
+    found = read_tree(Path(root)).problems
+    return [Problem(f"grafana_dashboards: {problem}", "", "correct the file, or take it away") for problem in found]

@@ -496,3 +496,17 @@ def test_nobody_scrapes(controller: Controller) -> None:
     controller.groups = {"all": ["app1", "app2"], "node_exporter": ["app1"]}
     controller.hosts = {"app2": {"monitoring_services": [{"name": "shop", "port": 0}]}}
     assert controller.run() == {"changed": False}
+
+
+def test_a_grafana_is_asked_for_its_dashboards_and_datasources(controller: Controller) -> None:
+    """Where the role looks: a folder beside the playbook is found, and what is wrong in it is told."""
+    controller.groups = {"all": ["app1"], "grafana": ["app1"], "prometheus": ["app1"]}
+    (controller.folder / "shop").mkdir()
+    (controller.folder / "shop" / "a.json").write_text("[]")
+    twin = {"name": "Prometheus", "type": "prometheus"}
+    result = controller.run(answer(["grafana", "prometheus"]), grafana_dashboards=["shop"], grafana_datasources=[twin])
+    assert "shop/a.json: a dashboard is an object, and this is a list" in result["msg"]
+    assert "Prometheus and Prometheus have the same name" in result["msg"]
+    assert controller.run(answer(["grafana", "prometheus"]), grafana_state="absent", grafana_dashboards=["shop"]) == {
+        "changed": False
+    }

@@ -267,3 +267,48 @@ def test_a_datasource_that_stays_is_an_error(site: Site, monkeypatch: pytest.Mon
     with pytest.raises(ComponentError, match="Grafana keeps the datasources Loki"):
         pruning.prune_datasources([])
     assert json.loads(written[0][1])["deleteDatasources"] == [{"name": "Loki", "orgId": 1}]
+
+
+# --- plugins ---
+
+
+def plugin_sets(site: Site, *names: str) -> Path:
+    """Sets that are there, of which the configuration of a generation names the one called earlier."""
+    home = site.root / "opt/plugins"
+    for name in names:
+        (home / name / "clock").mkdir(parents=True)
+    config = Path(site.host.layout.generation(3), "config")
+    config.mkdir(parents=True, exist_ok=True)
+    (config / "grafana.ini").write_text(f"[paths]\nplugins = {home}/earlier\nprovisioning = x\n")
+    return home
+
+
+@pytest.mark.parametrize("wanted", ["abc", "none"])
+def test_sets_of_plugins_that_no_generation_names_go(site: Site, wanted: str) -> None:
+    """Also where no plugins are wanted any more, and there is no folder of that set."""
+    home = plugin_sets(site, "abc", "earlier", "earlier2", ".partial-x")
+    administrator = site.administrator()
+    administrator.prune_plugins(f"{home}/{wanted}")
+    left = {"abc", "earlier"} & {wanted, "earlier"}
+    assert {path.name for path in home.iterdir()} == left
+    assert administrator.actions == [
+        f"removed plugins that nothing needs, {home}/{name}"
+        for name in sorted({"abc", "earlier2", ".partial-x"} - left)
+    ]
+    again = site.administrator()
+    again.prune_plugins(f"{home}/{wanted}")
+    assert again.actions == []
+
+
+def test_check_mode_removes_no_plugins(site: Site) -> None:
+    home = plugin_sets(site, "gone")
+    administrator = site.administrator(check_mode=True)
+    administrator.prune_plugins(f"{home}/none")
+    assert administrator.actions == [f"would remove plugins that nothing needs, {home}/gone"]
+    assert (home / "gone").exists()
+
+
+def test_a_host_that_never_had_plugins(site: Site) -> None:
+    administrator = site.administrator()
+    administrator.prune_plugins(f"{site.root}/nowhere/none")
+    assert administrator.actions == []

@@ -1,6 +1,6 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sets of plugins: whole or not at all, verified, and gone when nothing names them."""
+"""Sets of plugins: whole or not at all, verified."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
-from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.modules import grafana_plugins
 
 
@@ -73,18 +72,3 @@ def test_what_does_not_verify_leaves_nothing(
         grafana_plugins.unpack_set([wish("worldmap"), wish(name, content, **more)], folder)
     assert said in str(refused.value)
     assert os.listdir(os.path.dirname(folder)) == []
-
-
-def test_sets_that_a_generation_names_stay(tmp_path: Path, folder: str) -> None:
-    layout = Layout("grafana", str(tmp_path))
-    home = Path(folder).parent
-    for name in ("abc", "earlier", "gone", "earlier2"):
-        (home / name).mkdir(parents=True)
-    config = Path(layout.generation(3), "config")
-    config.mkdir(parents=True)
-    (config / "grafana.ini").write_text(f"[paths]\nplugins = {home}/earlier\nprovisioning = x\n")
-    assert grafana_plugins.unused(folder, layout) == [f"{home}/earlier2", f"{home}/gone"]
-
-
-def test_nothing_is_there_yet(tmp_path: Path, folder: str) -> None:
-    assert grafana_plugins.unused(folder, Layout("grafana", str(tmp_path))) == []

@@ -4,10 +4,16 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+from pathlib import Path
 
 import pytest
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import role_problems
+from ansible.errors import AnsibleError
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import (
+    grafana_problems,
+    role_problems,
+)
 
 MAIL = {"name": "mail", "email_configs": [{"to": "ops@example.com", "auth_password": "hunter2"}]}
 
@@ -84,3 +90,74 @@ def test_another_type_is_reported_elsewhere(values: dict[str, t.Any]) -> None:
 
 def test_a_role_that_refuses_nothing_of_its_own() -> None:
     assert said("node_exporter", node_exporter_flags={}) == []
+
+
+# --- grafana ---
+
+GROUPS = {"prometheus": ["mon1"], "grafana": ["mon1"]}
+
+
+def found_in(path: str) -> str:
+    if not Path(path).exists():
+        raise AnsibleError(path)
+    return path
+
+
+def grafana(**values: t.Any) -> list[str]:
+    stated = {"config": {}, "datasources": [], "dashboards": [], **values}
+    named = {f"grafana_{name}": value for name, value in stated.items()}
+    return [" ".join(problem) for problem in grafana_problems(named, GROUPS, {"mon1": {}}, found_in)]
+
+
+def board(folder: Path, name: str, **model: t.Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps({"title": name, **model}))
+    return folder
+
+
+def test_a_grafana_that_is_right(tmp_path: Path) -> None:
+    assert grafana() == []
+    shop = {"name": "Shop", "type": "postgres", "secureJsonData": {"password": "hunter2"}}
+    path = str(board(tmp_path / "shop", "a.json"))
+    assert grafana(config={"smtp": {"enabled": True}}, datasources=[shop], dashboards=[path]) == []
+    assert grafana(config="a text", datasources=None, dashboards={}) == [], "its type is what is reported"
+
+
+def test_every_datasource_that_is_wrong() -> None:
+    first, second = grafana(
+        datasources=[{"name": "a"}, {"name": "b", "type": "x"}, {"name": "c", "type": "x", "uid": "ü"}]
+    )
+    assert "an entry is no map with name and type" in first
+    assert "c has the UID 'ü'" in second
+    assert "hunter2" not in str(grafana(datasources=[{"secureJsonData": {"password": "hunter2"}}]))
+
+
+@pytest.mark.parametrize("twin", [{"name": "Prometheus"}, {"name": "Other", "uid": "prometheus"}])
+def test_a_datasource_that_is_called_like_a_server_of_the_inventory(twin: dict[str, str]) -> None:
+    (problem,) = grafana(datasources=[{"type": "prometheus", "url": "http://x", **twin}])
+    assert "have the same" in problem
+    assert "give yours another one" in problem
+
+
+def test_settings_that_no_ini_can_hold() -> None:
+    (problem,) = grafana(config={"a]b": {"c": 1}})
+    assert "cannot be the name of a section" in problem
+
+
+def test_every_file_that_is_no_dashboard(tmp_path: Path) -> None:
+    one, other = board(tmp_path / "one", "a.json", uid="same"), board(tmp_path / "other", "c.json")
+    board(one, "b.json", uid="same")
+    (other / "broken.json").write_text("{")
+    found = grafana(dashboards=[str(one), str(other), str(tmp_path / "gone")])
+    assert [text.split(". ")[0] for text in found[:1]] == ["grafana_dashboards: a.json, b.json: the same UID same"]
+    assert f"{other}/broken.json:1:2: no JSON" in found[1]
+    assert "names a folder that is not there" in found[2]
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("names", [("a/shop", "b/shop/"), ("a/opswatch",)])
+def test_two_trees_of_one_name(names: tuple[str, ...], tmp_path: Path) -> None:
+    paths = [f"{board(tmp_path / name, 'a.json')}/" for name in names]
+    (problem,) = grafana(dashboards=paths)
+    assert "is called like" in problem
+    assert "rename the folder" in problem
