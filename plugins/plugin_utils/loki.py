@@ -19,6 +19,7 @@ from ansible.utils.vars import merge_hash
 
 from ..module_utils._plan import older
 from .addresses import is_loopback, split_address
+from .logs import AGENTS, chosen_member, present
 from .preflight_report import Problem
 from .render import plain
 from .scrape import HostVars, alert_targets, component_job, has_authority, mutual_address
@@ -29,7 +30,7 @@ Period = dict[str, t.Any]
 # What makes two periods of a store the same, beside the day that they begin.
 FORM = ("store", "object_store", "schema", "index")
 LEAD = datetime.timedelta(days=2)  # a period begins at midnight UTC, and every member has to know of it by then
-CLIENTS = ("prometheus", "grafana", "promtail", "alloy")
+ASKERS = ("prometheus", "grafana")
 THRESHOLD = re.compile(r"> *(\d+(?:\.\d+)?)")
 
 
@@ -319,10 +320,18 @@ def alertmanager_urls(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVar
     ]
 
 
+def clients_of(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    """Who asks this Loki, or sends to it unasked: where C(monitoring_logs_push) leads is the agents' check."""
+    members = present("loki", groups, hostvars)
+    asking = {one for component in ASKERS for one in present(component, groups, hostvars)}
+    agents = {one for component in AGENTS for one in present(component, groups, hostvars)}
+    sending = {one for one in agents if not hostvars[one].get("monitoring_logs_push")}
+    return sorted(asking | {one for one in sending if chosen_member(one, members) == host})
+
+
 def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Problem]:
     """What no single host shows: who cannot reach Loki, and members that share nothing."""
-    hosts = [host for host in groups.get("loki", []) if hostvars[host].get("loki_state", "present") != "absent"]
-    clients = sorted({host for group in CLIENTS for host in groups.get(group, [])})
+    hosts = present("loki", groups, hostvars)
     problems = []
     periods = {
         host: ((hostvars[host].get("loki_config") or {}).get("schema_config") or {}).get("configs") for host in hosts
@@ -339,7 +348,7 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
             )
         stated = settings.get("loki_listen_address")
         listens = split_address(str(stated))[0] if stated else mutual_address(settings)
-        others = [client for client in clients if client != host]
+        others = [client for client in clients_of(host, groups, hostvars) if client != host]
         if is_loopback(listens) and others:
             problems.append(
                 Problem(

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -27,6 +29,10 @@ exec "$@"
 """
 
 
+# Who runs the script where root runs the tests: a script that went astray must not reach what is root's.
+NOBODY = 65534
+
+
 class Host:
     """The part of a host that the scripts look at; what is written later is newer."""
 
@@ -37,6 +43,7 @@ class Host:
         (root / "bin").mkdir()
         (root / "bin/setpriv").write_text(SETPRIV)
         (root / "bin/setpriv").chmod(0o755)
+        shutil.copy(ROOT / "roles/monitoring/files/log_positions", root / "bin")
 
     @property
     def promtail(self) -> Path:
@@ -63,10 +70,14 @@ class Host:
         self._run(agent, "end", SERVICE_RESULT=result)
 
     def _run(self, agent: str, moment: str, **variables: str) -> None:
-        script = ROOT / "roles/monitoring/files/log_positions"
-        words = ["sh", script, agent, moment, self.root]
+        words = ["sh", f"{self.root}/bin/log_positions", agent, moment, f"{self.root}"]
         environ = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}", **variables}
-        done = subprocess.run(words, check=False, capture_output=True, text=True, env=environ)
+        account: dict[str, t.Any] = {}
+        if os.geteuid() == 0:
+            account = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            for path in (self.root, *self.root.rglob("*")):
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=environ, cwd=self.root, **account)
         assert (done.returncode, done.stderr) == (0, "")
 
     def log(self, name: str, count: int) -> int:
@@ -77,8 +88,10 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host() -> t.Iterator[Host]:
+    """Not below tmp_path, which is closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Host(Path(folder))
 
 
 def positions(**places: str) -> str:
@@ -89,6 +102,11 @@ def positions(**places: str) -> str:
 
 def read(path: Path) -> dict[str, t.Any]:
     return dict(yaml.safe_load(path.read_text())["positions"])
+
+
+def test_the_script_is_never_run_as_root(host: Host) -> None:
+    (host.root / "bin/log_positions").write_text('[ "$(id -u)" != 0 ]\n')
+    host.start("alloy")
 
 
 def test_the_first_start_takes_nothing(host: Host) -> None:

@@ -346,6 +346,26 @@ def test_loopback_that_others_cannot_reach(groups: t.Any, settings: t.Any, said:
     assert all("app1 cannot reach it" in problem.seen and "mon1" not in problem.seen for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("agent", "seen"),
+    [
+        ({}, ["app1 cannot reach it"]),
+        ({"alloy_state": "absent"}, []),
+        # Also if it were this Loki: that the agent cannot reach it is said where its addresses are checked.
+        ({"monitoring_logs_push": ["https://logs.example.com"]}, []),
+    ],
+)
+def test_an_agent_that_is_absent_or_sends_elsewhere_needs_no_loki(agent: t.Any, seen: list[str]) -> None:
+    problems = inventory_problems({"loki": ["mon1"], "alloy": ["app1"]}, {"mon1": {}, "app1": agent})
+    assert [problem.seen for problem in problems] == seen
+
+
+def test_an_agent_sends_to_one_member() -> None:
+    groups = {"loki": ["mon1", "mon2"], "alloy": ["mon2"]}
+    hostvars = {"mon1": {"monitoring_tls": "off"}, "mon2": {"monitoring_tls": "off"}}
+    assert not any("cannot reach it" in problem.seen for problem in inventory_problems(groups, hostvars))
+
+
 LISTEN = {"loki_grpc_listen_address": "10.0.0.1:9096", "loki_memberlist_listen_address": "10.0.0.1:7946"}
 
 
