@@ -86,6 +86,14 @@ def thresholds() -> dict[str, t.Any]:
     return dict(_fact("prometheus", "thresholds"))
 
 
+def prometheus_rules() -> list[dict[str, t.Any]]:
+    """The groups of the rule files that come with Prometheus' role."""
+    folder = role_path("prometheus", "files", "rules")
+    return [
+        group for name in sorted(os.listdir(folder)) for group in _read("prometheus", "files", "rules", name)["groups"]
+    ]
+
+
 def log_alerts() -> list[str]:
     """The alerts of Loki's ruler, by their names."""
     files = [_read("loki", "files", "rules", name) for name in sorted(os.listdir(role_path("loki", "files", "rules")))]

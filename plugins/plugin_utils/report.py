@@ -1,0 +1,169 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""What was looked at and found, and how it reads: on a terminal, for a program, and as one page for people."""
+
+from __future__ import annotations
+
+import textwrap
+import typing as t
+
+# The worst first. A note asks for nothing now: a proposal, or a check that was left out.
+SEVERITIES = ("broken", "warning", "note", "ok")
+COUNTED = {"broken": "broken", "warning": "warnings", "note": "notes", "ok": "ok"}
+WIDTH = 100
+LINES = 34  # of a terminal, less what Ansible says around it
+
+
+class Finding(t.NamedTuple):
+    """One thing that a check found; one that found nothing says so with the severity ok."""
+
+    check: str
+    severity: str
+    host: str
+    component: str
+    what: str
+    evidence: str = ""
+    cause: str = ""
+    fix: str = ""
+
+
+class Row(t.NamedTuple):
+    """A line of a chart: a bar up to C(value) with a mark at C(limit), and C(points) as they changed."""
+
+    label: str
+    text: str
+    value: float | None = None
+    limit: float | None = None
+    points: t.Sequence[float] = ()
+    severity: str = "ok"
+
+
+class Chart(t.NamedTuple):
+    title: str
+    rows: t.Sequence[Row]
+    about: str = ""
+    full: float = 0  # what a whole bar stands for; the largest value if it is 0
+
+
+class Look(t.NamedTuple):
+    """What one look brought. C(state) is kept for the next report, to compare with."""
+
+    findings: t.Sequence[Finding] = ()
+    charts: t.Sequence[Chart] = ()
+    state: t.Mapping[str, t.Any] = {}
+
+    def __add__(self, other: object) -> Look:
+        if not isinstance(other, Look):
+            return NotImplemented
+        return Look(
+            [*self.findings, *other.findings], [*self.charts, *other.charts], {**dict(self.state), **other.state}
+        )
+
+    def as_data(self) -> dict[str, t.Any]:
+        """Plain data: what travels through Ansible's results and stands in the report's JSON."""
+        charts = [{**chart._asdict(), "rows": [_row(row) for row in chart.rows]} for chart in self.charts]
+        return {"findings": [one._asdict() for one in self.findings], "charts": charts, "state": dict(self.state)}
+
+    @classmethod
+    def from_data(cls, data: t.Mapping[str, t.Any]) -> Look:
+        charts = [Chart(**{**chart, "rows": [Row(**row) for row in chart["rows"]]}) for chart in data["charts"]]
+        return cls([Finding(**one) for one in data["findings"]], charts, data["state"])
+
+
+class Report(t.NamedTuple):
+    """C(made): when, as ISO 8601 in UTC."""
+
+    title: str
+    made: str
+    look: Look
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The worst first; what belongs together stays together."""
+        return sorted(self.look.findings, key=lambda one: SEVERITIES.index(one.severity))
+
+    def of(self, severity: str) -> list[Finding]:
+        return [one for one in self.look.findings if one.severity == severity]
+
+    @property
+    def summary(self) -> dict[str, int]:
+        return {COUNTED[severity]: len(self.of(severity)) for severity in reversed(SEVERITIES)}
+
+    @property
+    def verdict(self) -> str:
+        """The worst severity that somebody has to act on, else ok."""
+        return next((severity for severity in ("broken", "warning") if self.of(severity)), "ok")
+
+    def as_data(self) -> dict[str, t.Any]:
+        data = self.look.as_data()
+        return {
+            "title": self.title,
+            "made": self.made,
+            "summary": self.summary,
+            **data,
+            "findings": [one._asdict() for one in self.findings],
+        }
+
+
+def _row(row: Row) -> dict[str, t.Any]:
+    return {**row._asdict(), "points": list(row.points)}
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """'1 rule', '2 rules'."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def listed(names: t.Iterable[str], most: int = 5) -> str:
+    """The first names of several, and how many more there are."""
+    known = list(names)
+    rest = f" and {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + rest
+
+
+def verdict_words(report: Report) -> str:
+    summary = report.summary
+    parts = [f"{summary['broken']} broken"] if summary["broken"] else []
+    parts += [counted(summary["warnings"], "warning")] if summary["warnings"] else []
+    return ", ".join(parts) or "All well"
+
+
+def terminal(report: Report, where: str = "", lines: int = LINES) -> str:
+    """The report on one screen: what is wrong and what to do in full, the rest as far as there is room."""
+    head = f"{report.title}, {report.made}: {verdict_words(report)}"
+    body: list[str] = []
+    left_out = 0
+    room = lines - 4
+    for one in report.findings:
+        if one.severity == "ok":
+            continue
+        said = _said(one)
+        if len(body) + len(said) > room:
+            left_out += 1
+            continue
+        body += said
+    if left_out:
+        body.append(f"  ... and {left_out} more in the report")
+    fine = report.of("ok")
+    if fine:
+        body += _wrapped(f"ok       {listed((one.what for one in fine), 4)}", 9)
+    return "\n".join([head, "=" * min(len(head), WIDTH), *body, *([f"Report: {where}"] if where else [])])
+
+
+def _said(one: Finding) -> list[str]:
+    where = f"{one.host}: " if one.host and one.host not in one.what else ""
+    lines = _wrapped(f"{one.severity:8} {where}{one.what}", 9)
+    if one.severity != "note":
+        detail = one.evidence if one.severity == "broken" else ""
+        lines += [line for text in (detail, f"-> {one.fix}" if one.fix else "") if text for line in _indented(text)]
+    return lines
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _indented(text: str) -> list[str]:
+    short = textwrap.shorten(text, 2 * (WIDTH - 9), placeholder=" ...")
+    return [f"{'':9}{line}" for line in _wrapped(short, 0)]
