@@ -11,6 +11,7 @@ import os
 import time
 import typing as t
 from dataclasses import dataclass
+from functools import partial
 
 from . import _ask, _files, _generations, _ready, _service
 from ._errors import ComponentError
@@ -163,16 +164,17 @@ def reload(program: Program) -> None:
             words, remedy = _service.why_it_died(program.unit, seen)
             raise ComponentError(f"{program.layout.name} died of the reload", words, remedy)
 
-    def ask_over_http() -> None:
-        assert program.endpoint is not None  # the options see to it
+    def ask_over_http(endpoint: _ready.Endpoint) -> None:
         for path in program.http_paths:
-            answer = _ask.get(program.endpoint, path, program.patience, "POST")
+            answer = _ask.get(endpoint, path, program.patience, "POST")
             if answer.refusal:
                 raise answer.refusal
             if not 200 <= answer.status < 300:
-                raise refusal(program.endpoint, "POST", path, answer)
+                raise refusal(endpoint, "POST", path, answer)
 
-    trigger = ask_over_http if program.how == "http" else None
+    trigger = None
+    if program.how == "http" and program.endpoint is not None:
+        trigger = partial(ask_over_http, program.endpoint)
     _ready.reload(program.unit, program.endpoint, program.metrics, alive, program.patience, trigger)
     alive()
     if not program.metrics:

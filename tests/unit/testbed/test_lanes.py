@@ -42,8 +42,11 @@ def test_nothing_begins_after_a_failure(count: int) -> None:
     assert len(found) < 4
 
 
-def test_what_runs_beside_a_failure_comes_to_its_end(logs: Path) -> None:
-    assert run([job("bad", "exit 1"), job("other", "sleep 0.3; echo cleaned up")], 2) == {"bad": 1, "other": 0}
+def test_what_runs_beside_a_failure_comes_to_its_end(logs: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    bad = f"for i in $(seq 100); do [ -e {begun} ] && exit 1; sleep 0.1; done; exit 2"
+    other = f"touch {begun}; sleep 0.3; echo cleaned up"
+    assert run([job("bad", bad), job("other", other)], 2) == {"bad": 1, "other": 0}
     assert (logs / "test-other.log").read_text() == "cleaned up\n"
 
 
