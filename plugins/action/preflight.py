@@ -207,12 +207,13 @@ class ActionModule(ActionBase):
             for component in _present(mine, settings)
         ]
         before = time.time()
-        look = self._look(host_look.script(wanted, self._pythons(variables)))
+        look = self._look(host_look.script(wanted, self._pythons(variables), role_facts.components()))
         if look is None:
             return
         skew = host_look.skew_warning(look, before, time.time())
         if skew:
             self.warnings.append(f"{self.host}: {skew}")
+        self.warnings += host_look.forgotten_warnings(look, self.host, mine)
         self.problems += host_look.host_problems(look, mine, wanted)
         missing = [one for one in wanted if one.name not in look.releases and values.is_version(one.version)]
         sizes = self._check_artifacts(missing, look, settings, variables) if missing else {}

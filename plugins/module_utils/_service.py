@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import typing as t
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ REMEDIES = (
     ("no space left on device", "free space on that file system and run again"),
     ("failed at step user", "systemd could not set up the account or its user namespace"),
     ("failed at step namespace", "a path that the unit names does not exist or may not be mounted here"),
+    ("error parsing command line arguments", "a flag has a value that it does not take; correct the option behind it"),
     ("failed at step exec", "the program cannot be executed: wrong architecture, or a file system mounted noexec"),
 )
 
@@ -101,11 +103,24 @@ def status(unit: str) -> Status:
     )
 
 
-def last_words(unit: str, invocation: str = "", lines: int = 5) -> str:
-    """The end of a unit's journal, from one start of it if that is known."""
-    words = ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}"]
+def last_words(unit: str, invocation: str = "") -> str:
+    """What tells most of the end of a unit's journal, from one start of it if that is known."""
+    words = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=300"]
     words += [f"_SYSTEMD_INVOCATION_ID={invocation}"] if invocation else [f"--unit={unit}"]
-    return command(*words, check=False).strip()
+    return telling(command(*words, check=False).strip())
+
+
+# In a usage "error" is followed by other marks.
+_ERROR = re.compile(r"\berror[: ]|\blevel=\"?(error|fatal)|\bpanic:|\bfatal\b", re.IGNORECASE)
+
+
+def telling(text: str, count: int = 5) -> str:
+    """The last lines; where no error is among them, as behind a page of usage, the first lines that have one."""
+    lines = text.splitlines()
+    end = lines[-count:]
+    if not any(map(_ERROR.search, end)):
+        end = list(filter(_ERROR.search, lines))[:count] or end
+    return "\n".join(end)
 
 
 def words_since(unit: str, moment: float) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ansible.errors import AnsibleError
 
 from .addresses import is_loopback, split_address
+from .quantities import HOURS, is_a
 from .render import plain
 from .scrape import HostVars, address_of, has_authority, join, mutual_address
 
@@ -75,7 +76,6 @@ LIMIT = {"rate": None, "burst": None, "drop": False}
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|ms|s|m|h))+")
 _NOT_RE2 = re.compile(r"\(\?(?:=|!|<=|<!)|\\[1-9]")
 
 Log = t.Mapping[str, t.Any]
@@ -206,8 +206,8 @@ def _check_field(where: str, log: Log, name: str | None) -> None:
 
 
 def _check_duration(where: str, key: str, value: t.Any) -> None:
-    if not _DURATION.fullmatch(str(value)):
-        raise AnsibleError(f"{where}: {key} is no duration: {value!r}. Write it like 90s, 15m or 168h.")
+    if not is_a(HOURS, value):
+        raise AnsibleError(f"{where}: {key} is no duration: {value!r}. Write it like {HOURS.examples}.")
 
 
 def _one_of(where: str, key: str, value: t.Any) -> None:

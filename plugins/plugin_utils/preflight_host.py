@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from ..module_utils._errors import ComponentError
 from ..module_utils._layout import GENERATIONS_HOME, RELEASES_HOME, Layout
 from ..module_utils._release import MARK, architecture
+from .logs import AGENTS
 from .preflight_report import Problem
 
 SYSTEMD = 250
@@ -51,6 +52,7 @@ class Look:
     systemd: int = 0
     python: tuple[str, str] = ("", "")  # (which one, what it says of its version)
     releases: set[str] = field(default_factory=set)  # components whose wanted version is unpacked
+    installed: set[str] = field(default_factory=set)  # components that are there, wanted or not
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
     space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
     mounts: dict[str, list[str]] = field(default_factory=dict)  # options, by mount point
@@ -78,8 +80,11 @@ python=
 """
 
 
-def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str]) -> str:
-    """Starts no Python and writes nothing, so that it costs one cheap call wherever a shell is."""
+def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterable[str] = ()) -> str:
+    """Starts no Python and writes nothing, so that it costs one cheap call wherever a shell is.
+
+    C(known): all components that may be there, wanted or not.
+    """
     parts = [_SCRIPT.replace("@FOLDERS@", " ".join(FOLDERS)).replace("@ABOVE@", "|".join(ABOVE)).strip()]
     for python in pythons:
         words = shlex.split(python)
@@ -96,6 +101,7 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str]) -> str:
         own = f"packaged {layout.unit_name} && echo package {one.name} {layout.unit_name}"
         parts.append(f"[ -e {layout.current} ] || {{ {own}; }}")
         parts += [f"packaged {unit} && runs {unit} && echo package {one.name} {unit}" for unit in one.packages]
+    parts += [f"[ -e {Layout(name).current} ] && echo installed {name}" for name in known]
     return "\n".join([*parts, "echo complete"])
 
 
@@ -118,6 +124,8 @@ def read(answer: str) -> Look:
             look.python = _python(rest)
         elif key == "release":
             look.releases.add(rest)
+        elif key == "installed":
+            look.installed.add(rest)
         elif key == "package" and len(words) == 2:
             look.packages.setdefault(words[0], []).append(words[1])
         elif key == "mount" and len(words) == 2:
@@ -200,6 +208,20 @@ def space_problems(look: Look, archives: t.Mapping[str, int]) -> list[Problem]:
             seen = f"{_mib(need)} needed, {free // MIB} MiB free"
             problems.append(Problem(what, seen, "free some space, or add some"))
     return problems
+
+
+def forgotten_warnings(look: Look, host: str, mine: t.Collection[str]) -> list[str]:
+    """Components of ours on a host which has left their group: nobody changes or scrapes them any more.
+
+    The agent that a host has changed for the other is removed by the other's role.
+    """
+    agents = AGENTS if set(AGENTS) & set(mine) else ()
+    return [
+        f"{host} still runs {name}, but is not in the group {name}. It keeps running as it is, and nobody looks at it. "
+        f"What to do: to remove it, put the host back into the group with {name}_state: absent and run site.yml; "
+        "after that take it out for good."
+        for name in sorted(look.installed - {*mine, *agents})
+    ]
 
 
 def skew_warning(look: Look, before: float, after: float) -> str:

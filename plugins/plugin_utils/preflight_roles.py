@@ -15,6 +15,7 @@ from . import alertmanager, grafana, loki, role_facts
 from .dashboard_tree import read_tree, tree_owners
 from .inventory_rules import inventory_rules
 from .preflight_report import Problem, refused
+from .quantities import quantity_problems
 from .scrape import HostVars
 
 Values = t.Mapping[str, t.Any]
@@ -27,7 +28,7 @@ def role_problems(component: str, values: Values) -> list[Problem]:
         "alertmanager": receiver_problems,
         "loki": loki_problems,
     }.get(component)
-    return check(values) if check else []
+    return quantity_problems(component, values) + (check(values) if check else [])
 
 
 def threshold_problems(values: Values) -> list[Problem]:

@@ -14,6 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from .addresses import is_ip, is_loopback, split_address
 from .databases import with_databases
+from .quantities import DURATION, is_a
 from .role_facts import default
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
@@ -234,6 +235,10 @@ def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
         raise AnsibleError(
             f"{where}: {service['name']} has the health check {service['health']!r}. Write a path that begins with /, "
             'or "" if it has none.'
+        )
+    if not is_a(DURATION, service["interval"]):
+        raise AnsibleError(
+            f"{where}: {service['name']} has the interval {service['interval']!r}. Write it like {DURATION.examples}."
         )
     if not isinstance(service["labels"], dict):
         raise AnsibleError(f"{where}: the labels of {service['name']} are not a map.")

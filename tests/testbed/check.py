@@ -32,6 +32,8 @@ class Step:
     archives: bool = False
     # Wants test hosts.
     hosts: bool = False
+    # Writes into ~ without asking, so it gets one of its own.
+    strays: bool = False
 
 
 def tool(name: str) -> str:
@@ -43,7 +45,7 @@ def scenarios() -> list[Step]:
     found = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
     names = [name for name in SCENARIOS if name in found] + [name for name in found if name not in SCENARIOS]
     molecule = (tool("molecule"), "--base-config", str(ROOT / "molecule/base.yml"), "test", "-s")
-    return [Step(f"molecule-{name}", (*molecule, name), archives=True, hosts=True) for name in names]
+    return [Step(f"molecule-{name}", (*molecule, name), archives=True, hosts=True, strays=True) for name in names]
 
 
 def is_slow(step: Step) -> bool:
@@ -58,7 +60,11 @@ def steps() -> list[Step]:
         Step("yamllint", (tool("yamllint"), "--strict", ".")),
         # Offline: what it would fetch is in .dev/collections already.
         Step("ansible-lint", (tool("ansible-lint"), "--offline", "--profile", "production")),
-        Step("docs", (tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", ".")),
+        Step(
+            "docs",
+            (tool("antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."),
+            strays=True,
+        ),
         Step("changelog", (tool("antsibull-changelog"), "lint")),
         Step("sanity", (sys.executable, "-m", "tests.sanity")),
         # Rules are tested by the real promtool.
@@ -72,11 +78,11 @@ def steps() -> list[Step]:
 
 
 def environment(step: Step) -> dict[str, str]:
-    """Caches below .dev; a home of its own for what writes into ~ without asking."""
+    """Caches below .dev."""
     cache = DEV / "cache"
     added: dict[str, str | Path] = {"RUFF_CACHE_DIR": cache / "ruff", "MYPY_CACHE_DIR": cache / "mypy"}
     added["PYTEST_DEBUG_TEMPROOT"] = DEV / "tmp"
-    if step.hosts:
+    if step.strays:
         added["HOME"] = DEV / "home"
     for folder in ("home", "tmp"):
         (DEV / folder).mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,13 @@ import yaml
 
 from . import engine, galaxy, hosts, images, mirror, panels
 from .console import Failure, relative, run, say, seconds, step, tail
-from .paths import HOST_FILES, MIRROR, ROOT
+from .paths import DEV, HOST_FILES, MIRROR, ROOT
 
 INVENTORY = ROOT / "inventories/demo"
 # What the collection watches, and where its notifications go.
 EXAMPLES = (ROOT / "examples/dating_app/deploy.yml", ROOT / "examples/notifications/deploy.yml")
+# Where releases come from, for whoever runs a playbook on these hosts.
+VARIABLES = DEV / "demo.yml"
 USER = "monitoring"
 PASSWORD = INVENTORY / "secrets/monitoring_auth_password.txt"
 GRAFANA_PASSWORD = INVENTORY / "secrets/grafana_admin_password.txt"
@@ -58,29 +60,29 @@ def upstream_answers() -> bool:
         return False
 
 
-def choose_releases() -> list[str]:
+def choose_releases() -> dict[str, str]:
     """Extra variables for ansible-playbook: none where upstream answers, else a mirror made here."""
     if given := os.environ.get("MONITORING_MIRROR"):
         say(f"releases: from MONITORING_MIRROR, {given}")
-        return ["-e", f"monitoring_mirror={given}"]
+        return {"monitoring_mirror": given}
     if upstream_answers():
-        return []
+        return {}
     say(f"upstream: {UPSTREAM} does not answer within 5 s, so Debian's builds of the same programs are used instead")
     contents = mirror.ensure()
     say(mirror.describe(contents))
-    return ["-e", f"monitoring_mirror={MIRROR}", *available_versions(contents.releases)]
+    return {"monitoring_mirror": str(MIRROR), **available_versions(contents.releases)}
 
 
-def available_versions(releases: Mapping[str, Sequence[str]]) -> list[str]:
+def available_versions(releases: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """The newest of what the mirror has where it lacks the role's own choice: Debian's testing suite moves on."""
-    arguments = []
+    chosen = {}
     for name, versions in releases.items():
         defaults = ROOT / "roles" / name / "defaults/main.yml"
         wanted = yaml.safe_load(defaults.read_text()).get(f"{name}_version") if defaults.exists() else None
         if wanted and versions and wanted not in versions:
             say(f"{name}: {versions[-1]} instead of {wanted}, which the mirror lacks")
-            arguments += ["-e", f"{name}_version={versions[-1]}"]
-    return arguments
+            chosen[f"{name}_version"] = versions[-1]
+    return chosen
 
 
 def tool(name: str) -> Path:
@@ -197,6 +199,8 @@ def summary(targets: Sequence[Target], addresses: Mapping[str, str]) -> list[str
         f"  from afar      ssh -L 9090:{addresses['mon1']}:9090 THIS-MACHINE, then http://localhost:9090",
         "Look around",
         *(f"  docker exec -it {hosts.container_name(name)} bash   # {where}" for name, where in addresses.items()),
+        "Run a playbook on these hosts, from this folder",
+        f"  .venv/bin/ansible-playbook -i {relative(INVENTORY)} site.yml --check --diff -e @{relative(VARIABLES)}",
         "See an alert: it fires after a minute, and reaches the notifications half a minute later",
         "  docker exec opswatch-app1 systemctl stop dating_app@webapp",
         f"  curl http://{addresses['app1']}:8025    # then start it again, and see it resolved",
@@ -211,14 +215,14 @@ def main() -> int:
     engine.ensure()
     galaxy.ensure()
     images.ensure(*HOSTS.values())
-    releases = choose_releases()
+    VARIABLES.write_text(yaml.safe_dump(choose_releases()))
     for name, image in HOSTS.items():
         host = hosts.boot(name, image)
         if HOST_FILES.exists():
             hosts.put_files(host, HOST_FILES)
     for example in EXAMPLES:
         play(example, [])
-    play(ROOT / "site.yml", releases)
+    play(ROOT / "site.yml", ["-e", f"@{VARIABLES}"])
     addresses = {name: hosts.address(name) for name in HOSTS}
     server = f"http://{addresses['mon1']}:9090", PASSWORD.read_text().strip()
     targets = wait_for_targets(*server)

@@ -214,3 +214,34 @@ def test_space(look: host.Look, archives: dict[str, int], said: list[str]) -> No
 def test_clock(clock: int, said: str) -> None:
     warning = host.skew_warning(good(clock=clock), 1000.0, 1001.2)
     assert (said in warning) if said else warning == ""
+
+
+# --- what was forgotten ---
+
+
+def test_what_a_host_still_runs(tmp_path: t.Any) -> None:
+    text = host.script([], [], ["prometheus", "grafana"])
+    for name in ("prometheus", "grafana"):
+        assert f"[ -e {host.Layout(name).current} ] && echo installed {name}" in text
+    (tmp_path / "current").touch()
+    text = text.replace(host.Layout("grafana").current, str(tmp_path / "current"))
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
+    assert host.read(done.stdout).installed == {"grafana"}
+
+
+@pytest.mark.parametrize(
+    ("installed", "mine", "named"),
+    [
+        ({"prometheus"}, ["prometheus"], []),
+        ({"prometheus", "node_exporter"}, ["prometheus"], ["node_exporter"]),
+        ({"promtail", "grafana"}, ["node_exporter"], ["grafana", "promtail"]),
+        ({"promtail", "alloy"}, ["alloy"], []),
+        (set(), ["alloy"], []),
+    ],
+)
+def test_components_that_were_taken_out_of_the_inventory(
+    installed: set[str], mine: list[str], named: list[str]
+) -> None:
+    warnings = host.forgotten_warnings(good(installed=installed), "app1", mine)
+    assert [line.split()[3] for line in warnings] == [f"{name}," for name in named]
+    assert all(f"{name}_state: absent" in line for name, line in zip(named, warnings, strict=True))
