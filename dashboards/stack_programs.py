@@ -90,14 +90,33 @@ def dates() -> list[Placed]:
         ),
         stat_panel(
             "Oldest backup",
-            "Time since a backup last wrote its metrics file (a file with backup in its name). Normal: green, a day "
-            "or less. Else: see the log of the backup.",
-            Query('max(time() - node_textfile_mtime_seconds{file=~".*backup.*"}) / 3600'),
+            "Time since the last good backup, of the host for which it is longest ago. Normal: green, a day or less. "
+            "Else: BackupMissing and BackupFailed name the host.",
+            Query("max(time() - opswatch_backup_last_success_timestamp_seconds) / 3600"),
             unit="h",
             width=6,
             decimals=1,
-            alert="TextfileStale",
-            none="none is told",
+            alert="BackupMissing",
+            none="no host here has backups",
+        ),
+        table_panel(
+            "Backups",
+            "What the last backup of each host was like. Normal: well, as young as backups are frequent, tried within "
+            "weeks. Else: the runbooks of BackupFailed, BackupMissing and RestoreDrillMissing.",
+            [Key("instance", "Host")],
+            [
+                Column("Age", "time() - opswatch_backup_last_success_timestamp_seconds", "s", 1),
+                Column("Well", "opswatch_backup_last_run_success", "bool_yes_no"),
+                Column("Size", "opswatch_backup_bytes", "bytes", 1),
+                Column("New", "opswatch_backup_added_bytes", "bytes", 1),
+                Column("Took", "opswatch_backup_duration_seconds", "s", 1),
+                Column("Kept", "opswatch_backup_snapshots", "none"),
+                Column("Last tried", "time() - opswatch_restore_drill_last_success_timestamp_seconds", "s", 1),
+            ],
+            sort="Age",
+            width=24,
+            height=5,
+            none="No host here has backups (playbooks/backup.yml)",
         ),
         table_panel(
             "Metrics files",

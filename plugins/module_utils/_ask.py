@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import ssl
 from urllib.parse import urlsplit
 
@@ -27,13 +28,19 @@ class _NamedConnection(http.client.HTTPSConnection):
         self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
-def get(endpoint: Endpoint, path: str, timeout: float = 5.0, method: str = "GET") -> Answer:
-    """Ask for one path. Never through a proxy, never a redirect: it is this host that is asked."""
+def get(endpoint: Endpoint, path: str, timeout: float = 5.0, method: str = "GET", body: object = None) -> Answer:
+    """Ask for one path, with a body as JSON if there is one.
+
+    Never through a proxy, never a redirect: it is this host that is asked.
+    """
     address = urlsplit(endpoint.base)
     headers = {"Accept-Encoding": "identity"}
     if endpoint.user:
         token = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
         headers["Authorization"] = f"Basic {token}"
+    content = None if body is None else json.dumps(body).encode()
+    if content:
+        headers["Content-Type"] = "application/json"
     connection: http.client.HTTPConnection
     try:
         if address.scheme == "https":
@@ -45,7 +52,7 @@ def get(endpoint: Endpoint, path: str, timeout: float = 5.0, method: str = "GET"
         else:
             connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
         try:
-            connection.request(method, address.path + path, headers=headers)
+            connection.request(method, address.path + path, body=content, headers=headers)
             response = connection.getresponse()
             return Answer(response.status, response.read().decode(errors="replace"))
         finally:

@@ -135,13 +135,12 @@ actions:
 
 import time
 import typing as t
-from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _generations, _reload
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _reload
+from ansible_collections.opswatch.monitoring.plugins.module_utils._endpoint import endpoint_of
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError, from_system
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
-from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Endpoint
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
 
 OPTIONS: dict[str, t.Any] = {
@@ -160,19 +159,6 @@ OPTIONS: dict[str, t.Any] = {
     "ignored_files": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "float", "default": 60.0},
 }
-
-
-def endpoint_of(layout: Layout, params: t.Mapping[str, t.Any]) -> Endpoint | None:
-    """Where it answers: what the generation in force says, and over it what the task states."""
-    number = _generations.current_number(layout)
-    known = (_generations.manifest(layout, number) or {}).get("ready") if number else None
-    if not known and not params["url"]:
-        return None
-    names = {"base": "url", "user": "user", "ca": "ca_path", "server_name": "server_name"}
-    stated = {key: params[option] for key, option in names.items()}
-    endpoint = Endpoint(**(known or {"base": ""}))
-    endpoint = replace(endpoint, **{key: value for key, value in stated.items() if value is not None})
-    return replace(endpoint, base=endpoint.base.rstrip("/"), password=params["password"] or "")
 
 
 def program_of(layout: Layout, params: t.Mapping[str, t.Any]) -> _reload.Program:

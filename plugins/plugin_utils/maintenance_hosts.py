@@ -79,7 +79,7 @@ def tombstones(host: str, result: Result) -> Look:
     """C(result) of M(opswatch.monitoring.prometheus_clean_tombstones)."""
     if result.get("skipped_because"):
         what = f"Deleted series were not cleaned out of Prometheus' blocks: {result['skipped_because']}"
-        fix = "prometheus_flags: {web.enable-admin-api: true}, if series are ever deleted by hand"
+        fix = "prometheus_admin_api: true, if series are ever deleted by hand"
         return Look([Finding(CLEAN, "note", host, "prometheus", what, "", "", fix)])
     stones, blocks = int(result["tombstones"]), counted(int(result["blocks"]), "block")
     if not stones:

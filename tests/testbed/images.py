@@ -28,6 +28,7 @@ BASE = (
     "procps",
     "python3",
     "python3-requests",
+    "restic",
     "sudo",
     "systemd",
     "systemd-sysv",

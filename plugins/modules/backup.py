@@ -1,0 +1,206 @@
+#!/usr/bin/python
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup
+short_description: Backs up every component of a host with restic
+version_added: 0.1.0
+description:
+  - "Takes what M(opswatch.monitoring.component) installed here: of each component the generation in force, its secrets, and its data, made
+    consistent first. Prometheus makes a snapshot of its blocks, Alertmanager says its silences, Grafana's SQLite database is copied while
+    it is in use, Loki writes out what it has in memory."
+  - restic stores all of it in one go, encrypted, and only what it does not have yet. A repository that is not there yet is made.
+  - A manifest goes with it, with versions, sizes, checksums and counts; M(opswatch.monitoring.backup_restore) holds what it restores against it.
+  - A component that cannot be backed up fails the task in the end; the others are backed up all the same.
+  - Writes metrics for node_exporter, by which alerts tell of a backup that failed or is missing.
+author: opswatch.monitoring contributors (@opswatch)
+extends_documentation_fragment:
+  - opswatch.monitoring.backup
+attributes:
+  check_mode:
+    description: Says what it would back up; asks neither the repository nor a service.
+    support: full
+  diff_mode:
+    description: Has no diff.
+    support: none
+options:
+  keep:
+    description:
+      - "How many backups of this host stay, as restic counts them: C(last), C(hourly), C(daily), C(weekly), C(monthly), C(yearly)."
+      - Once a day the others are dropped, and their space is freed. Empty drops none.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Back up what runs here
+  opswatch.monitoring.backup:
+    repository: /srv/backup
+    password: "{{ vault_backup_password }}"
+    host: "{{ inventory_hostname }}"
+    server_password: "{{ vault_monitoring_password }}"
+    keep: {daily: 14, monthly: 6}
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, a line for each component.
+  type: list
+  elements: str
+  returned: always
+snapshot:
+  description: The ID of the backup in the repository.
+  type: str
+  returned: success
+bytes:
+  description: How much is in it.
+  type: int
+  returned: success
+added:
+  description: How many bytes of that were new and had to be stored.
+  type: int
+  returned: success
+manifest:
+  description: The description of what is in it.
+  type: dict
+  returned: success
+"""
+
+import os
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.opswatch.monitoring.plugins.module_utils import (
+    _backup,
+    _files,
+    _generations,
+    _restic,
+    _textfile,
+)
+from ansible_collections.opswatch.monitoring.plugins.module_utils._backup_options import OPTIONS, wanted
+from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError, from_system
+from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
+from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
+
+DAY = 86400
+PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+PATIENCE = 600.0  # seconds that another host may take to prune a repository that is shared
+STAMP = f"{_restic.CACHE}/forgotten"
+
+
+def collected(params: t.Mapping[str, t.Any], names: t.Iterable[str]) -> tuple[dict[str, _backup.Part], list[str]]:
+    """The parts of a backup, and what is wrong with those that could not be made."""
+    parts, failures = {}, []
+    for name in names:
+        source = _backup.Source(Layout(name), params["server_password"] or "")
+        try:
+            parts[name] = _backup.collect(source)
+        except ComponentError as error:
+            failures.append(f"{name} is not in the backup: {error}")
+        except (OSError, ValueError) as error:
+            failures.append(f"{name} is not in the backup: {error}")
+            _files.remove(source.stage)
+    return parts, failures
+
+
+def stored(restic: _restic.Restic, host: str, paths: t.Sequence[str]) -> tuple[dict[str, t.Any], bool]:
+    """What restic says of the backup, and whether the repository was made for it.
+
+    A snapshot of Prometheus is hard links to the same files each time: their inodes and times are as they were, only the
+    change time of their inodes is not.
+    """
+    words = ("backup", "--host", host, "--tag", _backup.TAG, "--ignore-ctime", "--exclude-caches", *paths)
+    try:
+        return restic.summary(*words, partial=True), False
+    except _restic.ResticError as error:
+        if error.meaning != _restic.NO_REPOSITORY:
+            raise
+    restic.run("init")
+    return restic.summary(*words, partial=True), True
+
+
+def forget(restic: _restic.Restic, host: str, keep: t.Mapping[str, t.Any]) -> bool:
+    """Drop what is too old, once a day."""
+    words = [word for period in PERIODS if keep.get(period) for word in (f"--keep-{period}", str(int(keep[period])))]
+    last = os.stat(STAMP).st_mtime if os.path.exists(STAMP) else 0
+    if not words or time.time() - last < DAY:
+        return False
+    # By host and tag alone: the paths change when a component comes or goes.
+    chosen = ("--host", host, "--tag", _backup.TAG, "--group-by", "host")
+    restic.run("forget", "--prune", *chosen, *words, patience=PATIENCE)
+    _files.write_file(STAMP, b"", 0o600)
+    return True
+
+
+def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[str]) -> dict[str, t.Any]:
+    begun, created = time.monotonic(), time.time()
+    _backup.tidy()
+    os.makedirs(_backup.STAGE, mode=0o700)
+    limit = params["timeout"]
+    with _restic.opened(params["repository"], params["password"], params["environment"], limit) as restic:
+        try:
+            parts, failures = collected(params, names)
+            manifest = _backup.manifest_of(params["host"], parts, created)
+            _files.write_json(_backup.MANIFEST, manifest)
+            said, new = stored(restic, params["host"], _backup.paths(parts))
+        finally:
+            _backup.tidy()
+        if new:
+            actions.append(f"made the repository {_restic.shown(params['repository'])}")
+        actions += [part.words(name) for name, part in parts.items()]
+        actions += [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
+        if forget(restic, params["host"], params["keep"]):
+            actions.append("dropped what backup_keep does not keep")
+        snapshots = len(restic.snapshots(params["host"], _backup.TAG))
+    size, added = int(said.get("total_bytes_processed", 0)), int(said.get("data_added", 0))
+    took = time.monotonic() - begun
+    snapshot = str(said.get("snapshot_id", ""))[:8]
+    actions.append(
+        f"backup {snapshot}: {_backup.megabytes(size)}, {_backup.megabytes(added)} of it new, in {took:.1f} s"
+    )
+    ended = {
+        "opswatch_backup_duration_seconds": round(took, 1),
+        "opswatch_backup_bytes": size,
+        "opswatch_backup_added_bytes": added,
+        "opswatch_backup_snapshots": snapshots,
+    }
+    result = {"snapshot": snapshot, "bytes": size, "added": added, "manifest": manifest, "metrics": ended}
+    return {**result, "failures": failures}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={**OPTIONS, "keep": {"type": "dict", "default": {}}}, supports_check_mode=True)
+    params, actions = module.params, []
+    result: dict[str, t.Any] = {}
+    try:
+        names = wanted(params["components"])
+        if module.check_mode:
+            numbers = {name: _generations.current_number(Layout(name)) for name in names}
+            said = [f"would back up {name}, generation {number}" for name, number in numbers.items()]
+            module.exit_json(changed=bool(names), actions=said)
+        _restic.require_restic(module)
+        with lock(Layout("backups")):
+            result = work(params, names, actions)
+        problem = "\n".join(result.pop("failures"))
+    except (ComponentError, OSError) as error:
+        problem = str(from_system("the backup failed", error) if isinstance(error, OSError) else error)
+    now = time.time()
+    ended = {"opswatch_backup_last_run_timestamp_seconds": now, "opswatch_backup_last_run_success": int(not problem)}
+    if not problem:
+        ended["opswatch_backup_last_success_timestamp_seconds"] = now
+    if params["textfile"]:
+        _textfile.write(params["textfile"], {**ended, **result.pop("metrics", {})})
+    result.pop("metrics", None)
+    module.log(problem or "; ".join(actions))
+    if problem:
+        module.fail_json(msg=problem, actions=actions, **result)
+    module.exit_json(changed=True, actions=actions, **result)
+
+
+if __name__ == "__main__":
+    main()
