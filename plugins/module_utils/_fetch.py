@@ -93,16 +93,27 @@ def _worth_a_retry(error: Exception) -> bool:
 @retry_with_delays_and_condition(
     generate_jittered_backoff(retries=2, delay_base=1, delay_threshold=4), should_retry_error=_worth_a_retry
 )
-def open_address(url: str) -> t.Any:
-    return open_url(url, timeout=SILENCE, http_agent="opswatch.monitoring", use_netrc=False, decompress=False)
+def open_address(url: str, offset: int = 0) -> t.Any:
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
+    return open_url(
+        url, headers=headers, timeout=SILENCE, http_agent="opswatch.monitoring", use_netrc=False, decompress=False
+    )
 
 
-def download(url: str, path: str) -> str:
-    """Stream a file to C(path); returns its SHA-256."""
+def download(url: str, path: str, resume: bool = False) -> str:
+    """Stream a file to C(path); returns its SHA-256. C(resume): go on where an earlier run ended, if the server can."""
     digest = hashlib.sha256()
     try:
-        with open(path, "wb") as handle:
-            for chunk in _chunks(url):
+        offset = os.path.getsize(path) if resume and os.path.exists(path) else 0
+        with open(path, "r+b" if offset else "wb") as handle:
+            for chunk in iter(lambda: handle.read(1 << 20), b"") if offset else ():
+                digest.update(chunk)
+            for chunk in _chunks(url, offset):
+                if chunk is None:  # the server begins anew
+                    handle.seek(0)
+                    handle.truncate()
+                    digest = hashlib.sha256()
+                    continue
                 handle.write(chunk)
                 digest.update(chunk)
     except OSError as error:
@@ -111,16 +122,23 @@ def download(url: str, path: str) -> str:
     return digest.hexdigest()
 
 
-def _chunks(url: str) -> t.Iterator[bytes]:
-    """A file, piece by piece. What goes wrong in here is the network's fault, and not that of a disk."""
+def _chunks(url: str, offset: int = 0) -> t.Iterator[bytes | None]:
+    """A file, piece by piece. What goes wrong in here is the network's fault, and not that of a disk.
+
+    C(offset): how much is there already. None comes first where the server sends all of it nevertheless.
+    """
     received, expected = 0, 0
     try:
-        with open_address(url) as response:
+        with open_address(url, offset) as response:
+            if offset and response.status != 206:
+                yield None
             expected = int(response.headers.get("Content-Length") or 0)
             while chunk := response.read(1 << 16):
                 received += len(chunk)
                 yield chunk
     except FETCH_ERRORS as error:
+        if offset and isinstance(error, urllib.error.HTTPError) and error.code == 416:  # there is no more than that
+            return
         raise unreachable(url, error, f" after {received} of {expected} bytes" if received else "") from error
     if expected and received != expected:
         raise ComponentError(

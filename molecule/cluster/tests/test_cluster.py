@@ -5,14 +5,19 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import requests
 
 from tests.testbed import scenario
-from tests.testbed.scenario import Alertmanager, Prometheus, wait_for
+from tests.testbed.scenario import Alertmanager, Prometheus, Server, wait_for
 
 ONE, TWO = "opswatch-one", "opswatch-two"
 RULES = """groups:
@@ -33,28 +38,80 @@ def sink() -> Any:
 
 
 @pytest.fixture(scope="module")
-def site(sink: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Runs site.yml on both hosts; the keyword arguments are variables."""
+def variables(sink: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What both hosts have in common."""
     rules = tmp_path_factory.mktemp("rules") / "provoked.yml"
     rules.write_text(RULES)
+    return {
+        "monitoring_mirror": str(scenario.mirror()),
+        "prometheus_rule_files": [str(rules)],
+        "prometheus_external_labels": {"replica": "{{ inventory_hostname }}"},
+        "prometheus_job_scrape_interval": "2s",
+        "alertmanager_flags": {"cluster.peer-timeout": f"{PEER_TIMEOUT}s"},
+        "alertmanager_route": {"group_by": ["alertname", "what"], "group_wait": "1s", "group_interval": "5s"},
+        "alertmanager_receivers": [{"name": "hook", "webhook_configs": [{"url": f"{sink.url}/hook"}]}],
+    }
+
+
+@pytest.fixture(scope="module")
+def site(variables: dict[str, Any]) -> Any:
+    """Runs site.yml on both hosts; the keyword arguments are variables. At first with earlier versions."""
 
     def run(**extra: Any) -> scenario.Run:
-        variables = {
-            "monitoring_mirror": str(scenario.mirror()),
-            "prometheus_rule_files": [str(rules)],
-            "prometheus_external_labels": {"replica": "{{ inventory_hostname }}"},
-            "prometheus_job_scrape_interval": "2s",
-            "alertmanager_flags": {"cluster.peer-timeout": f"{PEER_TIMEOUT}s"},
-            "alertmanager_route": {"group_by": ["alertname", "what"], "group_wait": "1s", "group_interval": "5s"},
-            "alertmanager_receivers": [{"name": "hook", "webhook_configs": [{"url": f"{sink.url}/hook"}]}],
-            **extra,
-        }
-        done = scenario.playbook("site.yml", variables=variables)
+        done = scenario.playbook("site.yml", variables={**variables, **extra})
         assert done.rc == 0
         return done
 
-    run()
+    run(prometheus_version="2.53.3", alertmanager_version="0.28.1")
     return run
+
+
+@contextmanager
+def watched(*pairs: tuple[str, list[Server]]) -> Iterator[dict[str, float]]:
+    """The longest time, in seconds, in which none of several servers answered; asked ten times a second each."""
+    longest, ended = {name: 0.0 for name, _servers in pairs}, threading.Event()
+
+    def answers(server: Server) -> bool:
+        try:
+            return server.get("/-/ready").status_code == 200
+        except requests.RequestException:
+            return False
+
+    def watch(name: str, servers: list[Server]) -> None:
+        last = time.monotonic()
+        while not ended.is_set():
+            if any(answers(server) for server in servers):
+                longest[name] = max(longest[name], time.monotonic() - last)
+                last = time.monotonic()
+            ended.wait(0.1)
+        longest[name] = max(longest[name], time.monotonic() - last)
+
+    threads = [threading.Thread(target=watch, args=pair) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    try:
+        yield longest
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_pair_is_upgraded_and_one_always_serves(site: Any, variables: dict[str, Any]) -> None:
+    """Ten requests a second find one of them at any time: the longest gap is one pause and one slow answer."""
+    pairs = [
+        ("prometheus", [Prometheus(ONE), Prometheus(TWO)]),
+        ("alertmanager", [Alertmanager(ONE), Alertmanager(TWO)]),
+    ]
+    with watched(*pairs) as longest:
+        done = scenario.playbook("playbooks/upgrade.yml", variables={**variables, "upgrade_to": "latest-tested"})
+    assert done.rc == 0
+    assert "prometheus 2.53.3 to 3.5.3" in done.said
+    assert "alertmanager 0.28.1 to 0.33.1" in done.said
+    print(f"longest time without an answer of one of the two: {longest}")
+    assert max(longest.values()) < 3
+    for server in (Prometheus(ONE), Prometheus(TWO)):
+        assert server.get("/api/v1/status/buildinfo").json()["data"]["version"].startswith("3.5.3")
 
 
 def provoke(what: str, value: int = 1, hosts: tuple[str, ...] = (ONE,)) -> None:

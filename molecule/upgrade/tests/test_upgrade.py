@@ -1,33 +1,70 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real upgrades of Prometheus and Alertmanager: samples and silences are counted before and after each step."""
+"""Real upgrades of Prometheus and Alertmanager, and the ways back: samples and silences are counted each time."""
 
 from __future__ import annotations
 
 import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.testbed import scenario
 from tests.testbed.scenario import Alertmanager, Prometheus, wait_for
 
 HOST = "opswatch-upgrade"
-STEPS = [("2.42.0", "0.25.0"), ("2.53.3", "0.28.1"), ("3.5.3", "0.33.1")]
+OLDEST, MIDDLE, NEWEST = ("2.42.0", "0.25.0"), ("2.53.3", "0.28.1"), ("3.5.3", "0.33.1")
+NOT_READY = {"prometheus_flags": {"web.listen-address": "127.0.0.1:9999"}, "prometheus_ready_timeout": 5}
 
 
-def site(prometheus: str, alertmanager: str, **extra: Any) -> scenario.Run:
+@pytest.fixture(scope="module")
+def inventories(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The scenario's, and one beside it with what a user's would say: upgrade.yml goes over an inventory's versions."""
+    more = tmp_path_factory.mktemp("inventory") / "more.yml"
     variables = {
         "monitoring_mirror": str(scenario.mirror()),
-        "prometheus_version": prometheus,
-        "alertmanager_version": alertmanager,
+        "prometheus_version": OLDEST[0],
+        "alertmanager_version": OLDEST[1],
         "prometheus_job_scrape_interval": "1s",
+        "upgrade_patience": 20,
         # Without an address in it, which 0.25 could not keep in a file.
         "alertmanager_receivers": [{"name": "mail", "email_configs": [{"to": "a@example.com"}]}],
         "alertmanager_config": {"global": {"smtp_smarthost": "127.0.0.1:25", "smtp_from": "b@example.com"}},
-        **extra,
     }
-    return scenario.playbook("site.yml", variables=variables)
+    more.write_text(json.dumps({"all": {"vars": variables}}))
+    return [scenario.inventory() / "ansible_inventory.yml", more]
+
+
+@pytest.fixture(scope="module")
+def play(inventories: list[Path]) -> Any:
+    def run(name: str, *arguments: str, **variables: Any) -> scenario.Run:
+        return scenario.playbook(name, *arguments, variables=variables, inventories=inventories)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def servers(play: Any) -> tuple[Prometheus, Alertmanager]:
+    assert play("site.yml").rc == 0
+    return Prometheus(HOST), Alertmanager(HOST)
+
+
+def site(play: Any, versions: tuple[str, str], **extra: Any) -> scenario.Run:
+    done: scenario.Run = play("site.yml", prometheus_version=versions[0], alertmanager_version=versions[1], **extra)
+    return done
+
+
+def upgrade(play: Any, versions: tuple[str, str], *arguments: str, **extra: Any) -> scenario.Run:
+    wish = f"prometheus={versions[0]},alertmanager={versions[1]}"
+    done: scenario.Run = play("playbooks/upgrade.yml", *arguments, upgrade_to=wish, **extra)
+    return done
 
 
 def version(server: Prometheus | Alertmanager) -> str:
@@ -50,54 +87,178 @@ def now(prometheus: Prometheus) -> float:
 
 
 def silences(alertmanager: Alertmanager) -> set[str]:
-    return {one["comment"] for one in alertmanager.get("/api/v2/silences").json()}
+    """Comments of those in force."""
+    listed = alertmanager.get("/api/v2/silences").json()
+    return {one["comment"] for one in listed if one["status"]["state"] == "active"}
 
 
-@pytest.fixture(scope="module")
-def servers() -> tuple[Prometheus, Alertmanager]:
-    assert site(*STEPS[0]).rc == 0
-    return Prometheus(HOST), Alertmanager(HOST)
-
-
-@pytest.mark.parametrize(("before", "after"), list(itertools.pairwise(STEPS)), ids=["oldest", "newest"])
-def test_upgrade_by_the_version_alone(servers, before, after):
-    prometheus, alertmanager = servers
-    assert (version(prometheus), version(alertmanager)) == before
+def add_silence(alertmanager: Alertmanager, comment: str) -> None:
     silence = {
         "matchers": [{"name": "alertname", "value": "X", "isRegex": False, "isEqual": True}],
         "startsAt": "2020-01-01T00:00:00Z",
         "endsAt": "2100-01-01T00:00:00Z",
         "createdBy": "test",
-        "comment": f"made under {before[1]}",
+        "comment": comment,
     }
     assert alertmanager.post("/api/v2/silences", silence).status_code == 200
-    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus)) > 5000, 60)
-    at, known = now(prometheus) - 2, silences(alertmanager)
-    counted = samples(prometheus, at)
 
-    assert site(*after).rc == 0
+
+def some_samples(prometheus: Prometheus) -> tuple[float, int]:
+    """(a moment, how many samples there are up to it), once there are many."""
+    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus)) > 5000, 60)
+    at = now(prometheus) - 2
+    return at, samples(prometheus, at)
+
+
+@contextmanager
+def watched(prometheus: Prometheus, alertmanager: Alertmanager) -> Iterator[dict[str, Any]]:
+    """Ask ten times a second meanwhile: the longest time without an answer, and the silences that were seen."""
+    seen: dict[str, Any] = {"gap": 0.0, "silences": set()}
+    ended = threading.Event()
+
+    def ask() -> None:
+        last = time.monotonic()
+        while not ended.is_set():
+            try:
+                well = prometheus.get("/api/v1/query", query="up").status_code == 200
+            except requests.RequestException:
+                well = False
+            if well:
+                seen["gap"] = max(seen["gap"], time.monotonic() - last)
+                last = time.monotonic()
+            with suppress(requests.RequestException, ValueError):
+                seen["silences"] |= silences(alertmanager)
+            ended.wait(0.1)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def longest_scrape_gap(prometheus: Prometheus, seconds: float) -> float:
+    found = prometheus.query(f'up{{job="prometheus"}}[{int(seconds) + 1}s]')
+    stamps = [float(stamp) for stamp, _value in found[0]["values"]]
+    return max(later - earlier for earlier, later in itertools.pairwise(stamps))
+
+
+def test_check_mode_prints_the_plan(servers, play):
+    done = upgrade(play, MIDDLE, "--check")
+    assert done.rc == 0
+    assert "alertmanager 0.25.0 to 0.28.1" in done.said
+    assert "prometheus 2.42.0 to 2.53.3" in done.said
+    assert version(servers[0]) == OLDEST[0]
+
+
+def test_wishes_that_cannot_be(servers, play):
+    for wish, words in {
+        "": "Nothing says what to upgrade",
+        "prometeus=3.5.3": "did you mean prometheus?",
+        "prometheus=new": "'new' is no version of prometheus",
+        "prometheus=2.41.0": f"{HOST} has prometheus 2.42.0, and 2.41.0 is older",
+    }.items():
+        done = play("playbooks/upgrade.yml", upgrade_to=wish)
+        assert done.rc != 0
+        assert words in done.said
+    assert version(servers[0]) == OLDEST[0]
+
+
+@pytest.mark.parametrize(("before", "after"), [(OLDEST, MIDDLE), (MIDDLE, NEWEST)], ids=["middle", "newest"])
+def test_upgrade(servers, play, before, after):
+    prometheus, alertmanager = servers
+    assert (version(prometheus), version(alertmanager)) == before
+    add_silence(alertmanager, f"made under {before[1]}")
+    at, counted = some_samples(prometheus)
+    known, begun = silences(alertmanager), time.monotonic()
+
+    with watched(prometheus, alertmanager) as seen:
+        done = upgrade(play, after)
+    assert done.rc == 0
+    assert f"prometheus_version: {after[0]}" in done.said
     assert (version(prometheus), version(alertmanager)) == after
     assert samples(prometheus, at) == counted
     assert silences(alertmanager) == known
-    assert f"made under {before[1]}" in known
-    wait_for("new samples come", lambda: samples(prometheus, now(prometheus)) > counted, 60)
-    assert site(*after).output.count("changed=0") == 1
+    assert "Upgrade" in seen["silences"]  # while it lasted
+    gap = longest_scrape_gap(prometheus, time.monotonic() - begun)
+    print(f"{counted} samples kept; longest gap: scrapes {gap:.1f} s, answers {seen['gap']:.1f} s")
+    assert gap < 20
+    assert site(play, after).output.count("changed=0") == 1
     assert not scenario.host(HOST).run("ls -d /var/lib/prometheus/.opswatch-*").stdout
 
 
-def test_a_newest_version_that_never_gets_ready_goes_back_with_its_data(servers):
-    """From the middle version anew: 3.5 writes what 2.53 cannot read."""
+def test_rollback_lists_and_goes_back(servers, play):
+    """Alertmanager, whose earlier version reads its data; the silences of today stay."""
+    _prometheus, alertmanager = servers
+    add_silence(alertmanager, "made under the newest")
+    listed = play("playbooks/rollback.yml", rollback_component="alertmanager")
+    assert listed.rc == 0
+    assert "0.33.1, in force" in listed.said
+    assert "version 0.28.1, then 0.33.1" in listed.said
+    done = play("playbooks/rollback.yml", rollback_component="alertmanager", rollback_generation=0)
+    assert done.rc == 0
+    assert "alertmanager_version: 0.28.1" in done.said
+    assert version(alertmanager) == "0.28.1"
+    assert "made under the newest" in silences(alertmanager)
+
+
+def test_rollback_refuses_what_could_not_read_the_data(servers, play):
     prometheus, _alertmanager = servers
+    done = play("playbooks/rollback.yml", rollback_component="prometheus", rollback_generation=0)
+    assert done.rc != 0
+    assert "prometheus 2.53.3 cannot read the data that 3.5.3 has written, and no copy of before is kept" in done.said
+    assert version(prometheus) == NEWEST[0]
+
+
+@pytest.fixture(scope="module")
+def middle(servers, play) -> tuple[float, int]:
+    """From the middle version anew, on empty data: (a moment, how many samples there are up to it)."""
     for name in ("prometheus", "alertmanager"):
         scenario.host(HOST).check_output(f"systemctl stop {name}; rm -rf /var/lib/{name}/*")
-    assert site(*STEPS[1], monitoring_allow_downgrade=True).rc == 0
-    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus)) > 5000, 60)
-    at = now(prometheus) - 2
-    counted = samples(prometheus, at)
-    deaf = {"web.listen-address": "127.0.0.1:9999"}
-    failed = site(STEPS[2][0], STEPS[1][1], prometheus_flags=deaf, prometheus_ready_timeout=5)
-    assert failed.rc != 0
-    assert "which answers" in failed.said
-    assert version(prometheus) == STEPS[1][0]
+    assert site(play, MIDDLE, monitoring_allow_downgrade=True).rc == 0
+    return some_samples(servers[0])
+
+
+@pytest.mark.parametrize("fault", ["never ready", "loses a target", "does not start"])
+def test_a_faulty_newest_version_goes_back_with_its_data(servers, play, middle, fault):
+    """3.5 writes what 2.53 cannot read."""
+    prometheus, alertmanager = servers
+    at, counted = middle
+    extra: dict[str, Any] = {}
+    if fault == "never ready":
+        extra = NOT_READY
+    elif fault == "loses a target":
+        extra = {"prometheus_config": {"scrape_configs": [{"job_name": "other"}]}}
+    else:
+        extra = {"prometheus_flags": {"query.timeout": "5 days"}}
+    done = upgrade(play, (NEWEST[0], MIDDLE[1]), **extra)
+    assert done.rc != 0
+    assert "prometheus was not upgraded to 3.5.3; 2.53.3 serves" in done.said
+    if fault == "loses a target":
+        assert "targets that were up are not" in done.said
+    assert version(prometheus) == MIDDLE[0]
     assert samples(prometheus, at) == counted
+    assert "Upgrade" not in silences(alertmanager)
+    assert not scenario.host(HOST).run("ls -d /var/lib/prometheus/.opswatch-*").stdout
     wait_for("new samples come", lambda: samples(prometheus, now(prometheus)) > counted, 60)
+
+
+def test_power_loss_in_the_middle(servers, play, middle, inventories):
+    """The host goes away while the new version starts; the same command completes the upgrade."""
+    prometheus, _alertmanager = servers
+    at, counted = middle
+    begun = scenario.start_playbook(
+        "playbooks/upgrade.yml", variables={"upgrade_to": f"prometheus={NEWEST[0]}"}, inventories=inventories
+    )
+    kept = "ls -d /var/lib/prometheus/.opswatch-before-* 2>/dev/null"
+    wait_for("the data is copied", lambda: scenario.host(HOST).run(kept).rc == 0, 60)
+    scenario.container(HOST).kill()
+    assert scenario.finish(begun).rc != 0
+    scenario.container(HOST).start()
+    wait_for("the host is back", lambda: scenario.host(HOST).run("systemctl is-system-running --wait").rc in (0, 1), 60)
+    done = play("playbooks/upgrade.yml", upgrade_to=f"prometheus={NEWEST[0]}")
+    assert done.rc == 0
+    assert version(prometheus) == NEWEST[0]
+    assert samples(prometheus, at) == counted
