@@ -59,9 +59,12 @@ class State:
         if program.how == "restart":
             return []
         left_out = (*program.restart_files, *program.ignored_files)
-        return sorted(
-            path for path, when in self.changes.items() if when > self.loaded and not _is_one_of(path, left_out)
-        )
+        newer = [path for path, when in self.changes.items() if when > self.loaded and not _is_one_of(path, left_out)]
+        # A folder changes with each file that is made anew in it; alone it tells of one that is gone.
+        return sorted(set(newer) - self._folders_of(newer)) or sorted(newer)
+
+    def _folders_of(self, paths: t.Iterable[str]) -> set[str]:
+        return {os.path.dirname(path) or "." for path in paths if path != "."}
 
     def unread(self, program: Program) -> list[str]:
         """What only a restart would read."""

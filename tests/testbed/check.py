@@ -14,7 +14,18 @@ from . import cores, demo, engine, galaxy, hosts, images, lanes, mirror
 from .console import Failure, say, seconds
 from .paths import DEV, MIRROR, ROOT
 
-SCENARIOS = ("default", "grafana", "connections", "cluster", "logs", "upgrade", "backup", "day_two", "faults")
+SCENARIOS = (
+    "default",
+    "grafana",
+    "connections",
+    "cluster",
+    "logs",
+    "upgrade",
+    "backup",
+    "maintenance",
+    "day_two",
+    "faults",
+)
 # Too slow for every run: alerts whose conditions have to hold for ten minutes. By name only, or in ./dev test-real.
 SLOW = ("alerts",)
 # One more than that, and what waits for a service on two cores runs into its limits.

@@ -203,7 +203,7 @@ def test_refusal_in_the_programs_own_words(program: Program, module: Module) -> 
 
 def test_rules_that_come_and_go(prometheus: Program, reload: Module) -> None:
     (prometheus.folder / "rules/ours.yml").write_text(RULE)
-    assert reload()["newer"] == ["rules", "rules/ours.yml"]
+    assert reload()["newer"] == ["rules/ours.yml"]
     (prometheus.folder / "rules/ours.yml").unlink()
     assert reload()["newer"] == ["rules"]
     assert not reload()["changed"]
