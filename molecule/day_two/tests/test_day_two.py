@@ -140,7 +140,7 @@ def test_refusal_is_told_in_the_servers_own_words(folder: Path) -> None:
     host.check_output("sed -i 's/scrape_interval: 14s/scrape_interval: never/' /etc/prometheus/prometheus.yml")
     done = reload()
     assert done.rc != 0
-    assert 'not a valid duration string: "never"' in done.said
+    assert r"not a valid duration string: \"never\"" in done.said
     assert "prometheus goes on with what it read at" in done.said
     assert "scrape_interval: 14s" in Prometheus(HOST).get("/api/v1/status/config").json()["data"]["yaml"]
     assert site(folder).rc == 0  # puts it right
