@@ -92,7 +92,7 @@ def recover(layout: Layout) -> list[str]:
 
 
 # What of the backup's data folder replaces what; all of it, where nothing is said.
-ENTRIES = {"alertmanager": ("silences", "nflog"), "grafana": ("grafana.db",)}
+ENTRIES = {"alertmanager": ("silences", "nflog"), "grafana": ("grafana.db", "grafana.db-wal", "grafana.db-shm")}
 
 
 def chosen(snapshots: t.Sequence[t.Mapping[str, t.Any]], wish: str) -> t.Mapping[str, t.Any]:

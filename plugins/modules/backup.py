@@ -169,7 +169,9 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
         "opswatch_backup_added_bytes": added,
         "opswatch_backup_snapshots": snapshots,
     }
-    result = {"snapshot": snapshot, "bytes": size, "added": added, "manifest": manifest, "metrics": ended}
+    # Without the checksums of its files: some of them are passwords.
+    described = {name: value for name, value in manifest.items() if name != "files"}
+    result = {"snapshot": snapshot, "bytes": size, "added": added, "manifest": described, "metrics": ended}
     return {**result, "failures": failures}
 
 

@@ -38,8 +38,9 @@ TEXT = """\
 
 Written by `./dev bench backup` on {date}; every number was seen in that run. Run it again to replace them.
 
-One host (Debian 13 in a container) with the real Prometheus {version}, which scrapes itself each second and holds {samples}
-made-up samples in {blocks} blocks, {size:.0f} MB, of noise that compresses badly. Both sides have the same data.
+One host (Debian 13 in a container) with the real Prometheus {version}, which scrapes itself each second and holds
+{samples} made-up samples in {blocks} blocks, {size:.0f} MB, of noise that compresses badly. Both sides have the
+same data.
 
 - **ours**: `ansible-playbook playbooks/backup.yml`, whole; restic {restic} stores into a folder of the host.
 - **the guide**: `{tar}` while Prometheus runs, without the time for Ansible or for copying the archive away.
