@@ -203,6 +203,7 @@ class ActionModule(ActionBase):
                 str(settings.get(f"{component}_version", "")),
                 role_facts.packages(component),
                 boolean(settings.get(f"{component}_adopt", False), strict=False),
+                boolean(settings.get("monitoring_allow_downgrade", False), strict=False),
             )
             for component in _present(mine, settings)
         ]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import typing as t
 from dataclasses import asdict, replace
@@ -71,6 +72,13 @@ def attempt(layout: Layout, words: t.Sequence[str]) -> tuple[str, bool]:
         return "no answer within 120 s", True
     output = (done.stdout + done.stderr).replace(folder, layout.etc).strip()
     return output or f"exit code {done.returncode}", done.returncode != 0
+
+
+def refusal(output: str) -> str:
+    """What a validator says, without the files that promtool found right: each has a paragraph that begins so."""
+    paragraphs = re.split(r"^(?=Checking )", output, flags=re.MULTILINE)
+    wrong = [one for one in paragraphs if "SUCCESS" not in one or "FAILED" in one]
+    return "".join(wrong).strip() or output
 
 
 def finish(layout: Layout, spec: Spec, number: int) -> None:

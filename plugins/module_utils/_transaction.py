@@ -116,7 +116,8 @@ class Transaction:
         release = self.layout.release(self.spec.desired.version)
         output, failed = _staging.attempt(self.layout, [word.replace("{release}", release) for word in words])
         if failed:
-            raise ComponentError(f"`{step.about}` refuses the new configuration", output, "correct it and run again")
+            said = _staging.refusal(output)
+            raise ComponentError(f"`{step.about}` refuses the new configuration", said, "correct it and run again")
 
     def _stage(self, step: Step) -> None:
         _staging.stage(self.layout, self.spec, self.observed.foreign, self._gid)

@@ -144,6 +144,7 @@ def checked(receiver: t.Any) -> dict[str, t.Any]:
         )
     if not all(isinstance(one, dict) for kind in kinds for one in receiver[kind]):
         raise AnsibleError(f"alertmanager_receivers: {name} has an entry in {', '.join(kinds)} that is not a map.")
+    _check_addresses(name, {kind: receiver[kind] for kind in kinds})
     severities = receiver.get("severities", list(DEFAULT_SEVERITIES))
     if not isinstance(severities, list) or not all(severity in SEVERITIES for severity in severities):
         raise AnsibleError(
@@ -152,6 +153,22 @@ def checked(receiver: t.Any) -> dict[str, t.Any]:
             + "."
         )
     return {**receiver, "severities": severities}
+
+
+# Addresses that Alertmanager calls; it would take a text without a scheme, and then reach nobody.
+ADDRESSES = ("url", "api_url", "webhook_url")
+
+
+def _check_addresses(name: str, entries: t.Mapping[str, t.Sequence[Map]]) -> None:
+    """Not the address itself in the message: that of a webhook is a secret."""
+    for kind, several in entries.items():
+        for entry in several:
+            for key in ADDRESSES:
+                if isinstance(entry.get(key), str) and not entry[key].startswith(("http://", "https://")):
+                    raise AnsibleError(
+                        f"alertmanager_receivers: {key} in {kind} of {name} is no address of HTTP. "
+                        "What to do: begin it with https:// or http://."
+                    )
 
 
 def shown(receiver: t.Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 
 from ..module_utils._errors import ComponentError
 from ..module_utils._layout import GENERATIONS_HOME, RELEASES_HOME, Layout
+from ..module_utils._plan import older
 from ..module_utils._release import MARK, architecture
 from .logs import AGENTS
 from .preflight_report import Problem
@@ -39,6 +40,7 @@ class Wanted(t.NamedTuple):
     version: str
     packages: t.Sequence[str] = ()
     adopt: bool = False
+    downgrade: bool = False  # an older version is meant
 
 
 @dataclass
@@ -52,7 +54,8 @@ class Look:
     systemd: int = 0
     python: tuple[str, str] = ("", "")  # (which one, what it says of its version)
     releases: set[str] = field(default_factory=set)  # components whose wanted version is unpacked
-    installed: set[str] = field(default_factory=set)  # components that are there, wanted or not
+    installed: dict[str, str] = field(default_factory=dict)  # version by component, wanted or not
+    proven: set[str] = field(default_factory=set)  # those of which a change is not unfinished
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
     space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
     mounts: dict[str, list[str]] = field(default_factory=dict)  # options, by mount point
@@ -101,7 +104,12 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
         own = f"packaged {layout.unit_name} && echo package {one.name} {layout.unit_name}"
         parts.append(f"[ -e {layout.current} ] || {{ {own}; }}")
         parts += [f"packaged {unit} && runs {unit} && echo package {one.name} {unit}" for unit in one.packages]
-    parts += [f"[ -e {Layout(name).current} ] && echo installed {name}" for name in known]
+    for name in known:
+        manifest = f"{Layout(name).current}/manifest.json"
+        version = rf's/^  "version": "\(.*\)".*/installed {name} \1/p'
+        parts.append(
+            f"""[ -e {manifest} ] && sed -n '{version}; s/^  "committed": true.*/proven {name}/p' {manifest}"""
+        )
     return "\n".join([*parts, "echo complete"])
 
 
@@ -124,8 +132,10 @@ def read(answer: str) -> Look:
             look.python = _python(rest)
         elif key == "release":
             look.releases.add(rest)
-        elif key == "installed":
-            look.installed.add(rest)
+        elif key == "proven":
+            look.proven.add(rest)
+        elif key == "installed" and len(words) == 2:
+            look.installed[words[0]] = words[1]
         elif key == "package" and len(words) == 2:
             look.packages.setdefault(words[0], []).append(words[1])
         elif key == "mount" and len(words) == 2:
@@ -166,6 +176,11 @@ def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wa
         remedy = f"see why it is (dmesg, /etc/fstab), then: mount -o remount,rw {point}"
         problems.append(Problem(f"{folders} cannot be written", f"the file system {point} is read-only", remedy))
     for one in wanted:
+        before = look.installed.get(one.name, "") if one.name in look.proven else ""
+        if before and one.version and not one.downgrade and older(one.version, before):
+            what = f"{one.name} {before} is installed, and the inventory asks for the older {one.version}"
+            remedy = f"set {one.name}_version: {before}, or monitoring_allow_downgrade: true if you mean it"
+            problems.append(Problem(what, "", remedy))
         if look.packages.get(one.name) and not one.adopt:
             what = f"a package of the operating system already runs {one.name} here"
             remedy = f"remove that package, or set {one.name}_adopt: true to stop its unit and take over"
@@ -220,7 +235,7 @@ def forgotten_warnings(look: Look, host: str, mine: t.Collection[str]) -> list[s
         f"{host} still runs {name}, but is not in the group {name}. It keeps running as it is, and nobody looks at it. "
         f"What to do: to remove it, put the host back into the group with {name}_state: absent and run site.yml; "
         "after that take it out for good."
-        for name in sorted(look.installed - {*mine, *agents})
+        for name in sorted(set(look.installed) - {*mine, *agents})
     ]
 
 

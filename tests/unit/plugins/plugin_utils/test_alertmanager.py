@@ -90,10 +90,10 @@ def test_users_settings_are_merged_over_ours() -> None:
 
 SECRETS = [
     pytest.param("email_configs", {"to": "a@b.c", "auth_password": "s3cret"}, "auth_password", id="email"),
-    pytest.param("slack_configs", {"channel": "#a", "api_url": "s3cret"}, "api_url", id="slack"),
+    pytest.param("slack_configs", {"channel": "#a", "api_url": "https://s3cret"}, "api_url", id="slack"),
     pytest.param("pagerduty_configs", {"routing_key": "s3cret"}, "routing_key", id="pagerduty"),
     pytest.param("telegram_configs", {"chat_id": 1, "bot_token": "s3cret"}, "bot_token", id="telegram"),
-    pytest.param("webhook_configs", {"url": "s3cret"}, "url", id="webhook"),
+    pytest.param("webhook_configs", {"url": "https://s3cret"}, "url", id="webhook"),
 ]
 
 
@@ -101,7 +101,7 @@ SECRETS = [
 def test_secrets_go_to_files(kind: str, settings: dict[str, t.Any], key: str) -> None:
     built = made({"name": "oncall", kind: [{"http_config": {}}, settings]})
     ((file, secret),) = built.secrets.items()
-    assert secret == "s3cret"
+    assert secret == settings[key]
     assert re.fullmatch(rf"oncall_{kind.removesuffix('_configs')}_[0-9a-f]{{8}}_{key}", file)
     entry = built.config["receivers"][1][kind][1]
     assert entry[f"{key}_file"] == f"{FOLDER}/{file}"

@@ -9,6 +9,7 @@ import subprocess
 import typing as t
 
 import pytest
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _files
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host
 
 WANTED = [
@@ -222,11 +223,14 @@ def test_clock(clock: int, said: str) -> None:
 def test_what_a_host_still_runs(tmp_path: t.Any) -> None:
     text = host.script([], [], ["prometheus", "grafana"])
     for name in ("prometheus", "grafana"):
-        assert f"[ -e {host.Layout(name).current} ] && echo installed {name}" in text
-    (tmp_path / "current").touch()
+        assert f"[ -e {host.Layout(name).current}/manifest.json ]" in text
+    (tmp_path / "current").mkdir()
+    stated = {"version": "9.3.2", "committed": True, "files": [{"version": "no", "committed": True}]}
+    _files.write_json(str(tmp_path / "current/manifest.json"), stated)
     text = text.replace(host.Layout("grafana").current, str(tmp_path / "current"))
     done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
-    assert host.read(done.stdout).installed == {"grafana"}
+    assert host.read(done.stdout).installed == {"grafana": "9.3.2"}
+    assert host.read(done.stdout).proven == {"grafana"}
 
 
 @pytest.mark.parametrize(
@@ -242,6 +246,28 @@ def test_what_a_host_still_runs(tmp_path: t.Any) -> None:
 def test_components_that_were_taken_out_of_the_inventory(
     installed: set[str], mine: list[str], named: list[str]
 ) -> None:
-    warnings = host.forgotten_warnings(good(installed=installed), "app1", mine)
+    warnings = host.forgotten_warnings(good(installed=dict.fromkeys(installed, "1.0")), "app1", mine)
     assert [line.split()[3] for line in warnings] == [f"{name}," for name in named]
     assert all(f"{name}_state: absent" in line for name, line in zip(named, warnings, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "allowed", "refused"),
+    [
+        ("3.5.3", "2.53.3", False, True),
+        ("3.5.3", "2.53.3", True, False),
+        ("2.53.3", "3.5.3", False, False),
+        ("3.5.3", "3.5.3", False, False),
+        ("3.5.3", "", False, False),
+        ("", "2.53.3", False, False),
+    ],
+)
+def test_older_version_than_what_is_installed(before: str, wanted: str, allowed: bool, refused: bool) -> None:
+    look = good(installed={"prometheus": before} if before else {}, proven={"prometheus"})
+    problems = host.host_problems(look, NAMES, [host.Wanted("prometheus", wanted, downgrade=allowed)])
+    found = [one for one in problems if "asks for the older" in one.what]
+    assert bool(found) == refused
+    if refused:
+        assert "monitoring_allow_downgrade: true" in found[0].remedy
+        look.proven.clear()  # an upgrade that was killed, from which one may go back
+        assert host.host_problems(look, NAMES, [host.Wanted("prometheus", wanted)]) == []

@@ -161,3 +161,14 @@ def test_two_trees_of_one_name(names: tuple[str, ...], tmp_path: Path) -> None:
     (problem,) = grafana(dashboards=paths)
     assert "is called like" in problem
     assert "rename the folder" in problem
+
+
+@pytest.mark.parametrize(
+    "kind", [{"webhook_configs": [{"url": "hooks.example.com/geheim"}]}, {"slack_configs": [{"api_url": "hooks"}]}]
+)
+def test_addresses_without_a_scheme(kind: dict[str, t.Any]) -> None:
+    (problem,) = alertmanager({"name": "chat", **kind})
+    assert "of chat is no address of HTTP" in problem
+    assert "begin it with https://" in problem
+    assert "geheim" not in problem
+    assert alertmanager({"name": "chat", "webhook_configs": [{"url": "https://hooks.example.com/x"}]}) == []
