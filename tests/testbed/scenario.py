@@ -94,6 +94,17 @@ def gateway(name: str) -> str:
     return str(_network(name)["Gateway"])
 
 
+# The hosts of the scenario logs, by the agent that each has.
+LOG_AGENTS = {"promtail": "opswatch-promtail", "alloy": "opswatch-alloy"}
+
+
+def append(name: str, path: str, *lines: str | bytes) -> None:
+    """Lines to a file of a host."""
+    text = b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines)
+    command = ["docker", "exec", "-i", name, "sh", "-c", f"mkdir -p $(dirname {path}); cat >>{path}"]
+    subprocess.run(command, input=text, check=True)
+
+
 class Server:
     """A server of the stack under test, asked as a user would."""
 
@@ -165,6 +176,17 @@ class Loki(Server):
         streams = answer.json()["data"]["result"]
         found = [(int(value[0]), value[1], one["stream"]) for one in streams for value in one["values"]]
         return sorted(found, key=lambda entry: entry[0])
+
+    def expect(self, query: str, count: int, seconds: float = 30) -> list[Any]:
+        """What it has, as soon as it is so many lines: time, line, labels and metadata."""
+        found: list[Any] = []
+
+        def complete() -> bool:
+            found[:] = self.lines(query)
+            return len(found) >= count
+
+        wait_for(f"{count} lines of {query}", complete, seconds)
+        return found
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
         return self.session.request(method, self.url + path, timeout=10, verify=self.verify, **what)

@@ -8,20 +8,17 @@ import json
 import re
 import subprocess
 import time
-import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.testbed import scenario
-from tests.testbed.scenario import Loki, wait_for
+from tests.testbed.scenario import LOG_AGENTS as HOSTS
+from tests.testbed.scenario import append
 
-SERVER = "opswatch-logs"
-HOSTS = {"promtail": "opswatch-promtail", "alloy": "opswatch-alloy"}
 WRITER = """
 import datetime, json, os, time
 os.makedirs("/var/log/app", exist_ok=True)
@@ -34,61 +31,27 @@ with open("/var/log/app/SERVICE.log", "a") as file:
 """
 
 
-@pytest.fixture(scope="module")
-def loki(tmp_path_factory: pytest.TempPathFactory) -> Loki:
-    return Loki(SERVER, tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(params=HOSTS)
-def agent(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def service() -> str:
-    """One of this test's own."""
-    return f"test-{uuid.uuid4().hex[:8]}"
-
-
-def write(host: str, path: str, *lines: str) -> None:
-    text = "".join(f"{line}\n" for line in lines)
-    command = ["docker", "exec", "-i", host, "sh", "-c", f"mkdir -p $(dirname {path}); cat >>{path}"]
-    subprocess.run(command, input=text, text=True, check=True)
-
-
-def expect(loki: Loki, query: str, count: int, seconds: float = 30) -> list[Any]:
-    """What Loki has, as soon as it is so many lines: time, line, labels and metadata."""
-    found: list[Any] = []
-
-    def complete() -> bool:
-        found[:] = loki.lines(query)
-        return len(found) >= count
-
-    wait_for(f"{count} lines of {query}", complete, seconds)
-    return found
-
-
 def test_a_line_keeps_its_time_its_context_and_its_level(loki, agent, service):
     at = datetime.now(UTC).replace(microsecond=123456)
     fields = {"level": "WARNING", "service": service, "message": "grüß {}", "module": "routes", "context": {"ids": [1]}}
     line = json.dumps({"timestamp": at.isoformat(), **fields})
-    write(HOSTS[agent], f"/var/log/app/{service}.log", line)
-    ((stamp, text, known),) = expect(loki, f'{{service="{service}", level="warn"}}', 1)
+    append(HOSTS[agent], f"/var/log/app/{service}.log", line)
+    ((stamp, text, known),) = loki.expect(f'{{service="{service}", level="warn"}}', 1)
     assert (int(stamp), text) == (int(at.timestamp()) * 10**9 + 123456000, line)
     assert (known["instance"], known["module"]) == (HOSTS[agent], "routes")
 
 
 def test_a_line_that_is_no_json_has_its_file_for_a_service(loki, agent, service):
     before = time.time_ns()
-    write(HOSTS[agent], f"/var/log/app/{service}.log", "plain text")
-    ((stamp, text, _known),) = expect(loki, f'{{service="{service}"}}', 1)
+    append(HOSTS[agent], f"/var/log/app/{service}.log", "plain text")
+    ((stamp, text, _known),) = loki.expect(f'{{service="{service}"}}', 1)
     assert text == "plain text"
     assert before < int(stamp) < time.time_ns()
 
 
 def test_the_journal_is_read(loki, agent, service):
     scenario.host(HOSTS[agent]).check_output(f"echo 'it said so' | systemd-cat -t {service} -p warning")
-    ((_stamp, text, _known),) = expect(loki, f'{{service="{service}"}}', 1)
+    ((_stamp, text, _known),) = loki.expect(f'{{service="{service}"}}', 1)
     assert text == "it said so"
 
 
@@ -118,23 +81,23 @@ def test_what_they_refuse_leaves_the_old_one_reading(loki, service, agent, varia
     assert run.rc != 0
     assert said in run.said
     assert scenario.in_force(HOSTS[agent], agent) == before
-    write(HOSTS[agent], f"/var/log/app/{service}.log", "still read")
-    expect(loki, f'{{service="{service}"}}', 1)
+    append(HOSTS[agent], f"/var/log/app/{service}.log", "still read")
+    loki.expect(f'{{service="{service}"}}', 1)
 
 
 def test_alloy_reloads(loki, service):
     """What is to be read changes without a restart, and nothing is read twice."""
     host = HOSTS["alloy"]
-    write(host, f"/var/log/app/{service}.log", "first")
-    expect(loki, f'{{service="{service}"}}', 1)
+    append(host, f"/var/log/app/{service}.log", "first")
+    loki.expect(f'{{service="{service}"}}', 1)
     before = scenario.in_force(host, "alloy")
     logs = [{"name": "app", "kind": "files", "paths": ["/var/log/app/*.log", "/var/log/more/*.log"]}]
     run = scenario.playbook("site.yml", "-v", "--tags", "alloy", variables={"monitoring_logs": logs})
     assert run.rc == 0
     assert "reloaded alloy.service" in run.said
     assert scenario.in_force(host, "alloy").pid == before.pid
-    write(host, f"/var/log/more/{service}.log", "second")
-    assert [line for _stamp, line, _known in expect(loki, f'{{service="{service}"}}', 2)] == ["first", "second"]
+    append(host, f"/var/log/more/{service}.log", "second")
+    assert [line for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', 2)] == ["first", "second"]
     assert scenario.playbook("site.yml", "--tags", "alloy").rc == 0
 
 
@@ -162,7 +125,7 @@ def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group
     assert run.rc == 0
     assert f"removed {other}: unit, links, generations and releases" in run.said
     numbers = Counter(
-        json.loads(line)["number"] for _stamp, line, _known in expect(loki, f'{{service="{service}"}}', count)
+        json.loads(line)["number"] for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', count)
     )
     assert numbers == Counter(range(count))
     units = scenario.host(host).run("systemctl is-active promtail alloy").stdout.split()

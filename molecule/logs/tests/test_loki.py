@@ -16,15 +16,10 @@ import requests
 import yaml
 
 from tests.testbed import scenario
-from tests.testbed.scenario import Loki, Named, quietly, wait_for
+from tests.testbed.scenario import Named, quietly, wait_for
 
 HOST = "opswatch-logs"
 NANO = 10**9
-
-
-@pytest.fixture(scope="module")
-def loki(tmp_path_factory: pytest.TempPathFactory) -> Loki:
-    return Loki(HOST, tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
