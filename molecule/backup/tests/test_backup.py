@@ -96,10 +96,19 @@ def test_nothing_is_backed_up_without_a_place() -> None:
     assert "set backup_repository in the inventory" in done.said
 
 
+def test_schedule_that_is_none_is_refused() -> None:
+    done = backup(backup_schedule="30 2 * *")
+    assert done.rc != 0
+    assert "write five fields of cron" in done.said
+
+
 def test_check_mode_makes_nothing() -> None:
     done = backup("--check")
     assert done.rc == 0
     assert "would back up prometheus" in done.said
+    alone = backup("--check", backup_components="grafana")
+    assert "would back up grafana" in alone.said
+    assert "would back up prometheus" not in alone.said
     assert scenario.host(HOST).run(f"test -e {REPOSITORY}").rc != 0
 
 
