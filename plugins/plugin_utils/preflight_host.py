@@ -18,6 +18,7 @@ from ..module_utils._plan import older
 from ..module_utils._release import MARK, architecture
 from .logs import AGENTS
 from .preflight_report import Problem
+from .preflight_values import is_version
 
 SYSTEMD = 250
 PYTHON = (3, 9)
@@ -177,7 +178,8 @@ def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wa
         problems.append(Problem(f"{folders} cannot be written", f"the file system {point} is read-only", remedy))
     for one in wanted:
         before = look.installed.get(one.name, "") if one.name in look.proven else ""
-        if before and one.version and not one.downgrade and older(one.version, before):
+        comparable = is_version(before) and is_version(one.version)  # what is no version is another problem
+        if comparable and not one.downgrade and older(one.version, before):
             what = f"{one.name} {before} is installed, and the inventory asks for the older {one.version}"
             remedy = f"set {one.name}_version: {before}, or monitoring_allow_downgrade: true if you mean it"
             problems.append(Problem(what, "", remedy))

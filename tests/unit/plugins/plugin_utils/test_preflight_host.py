@@ -259,6 +259,7 @@ def test_components_that_were_taken_out_of_the_inventory(
         ("2.53.3", "3.5.3", False, False),
         ("3.5.3", "3.5.3", False, False),
         ("3.5.3", "", False, False),
+        ("3.5.3", "latest", False, False),
         ("", "2.53.3", False, False),
     ],
 )
