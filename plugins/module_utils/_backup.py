@@ -26,6 +26,7 @@ from ._ready import Endpoint
 
 FORMAT = 1
 TAG = "opswatch.monitoring"
+PARTIAL_TAG = "opswatch.monitoring.partial"  # of a backup of some components only
 STAGE = f"{GENERATIONS_HOME}/.backup"
 MANIFEST = f"{STAGE}/manifest.json"
 SETTLED = 90  # seconds: what was scraped before is in the TSDB by now
@@ -195,8 +196,10 @@ def dashboards(database: str) -> list[tuple[str, str]]:
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         try:
             rows = connection.execute("SELECT uid, data FROM dashboard WHERE is_folder = 0").fetchall()
-        except sqlite3.OperationalError:
-            return []
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return []
+            raise
     return [(str(uid), data.decode() if isinstance(data, bytes) else str(data)) for uid, data in rows]
 
 

@@ -48,7 +48,7 @@ def _prometheus(folder: str, counted: t.Mapping[str, int]) -> str:
     ids = account_ids(layout.name)
     if ids is None:
         raise ComponentError("the account prometheus is missing", "", "run site.yml first")
-    _restore.own(layout, os.path.dirname(folder))
+    _restore.own(layout, folder)
     os.chown(folder, *ids)
     with tempfile.TemporaryDirectory(prefix="drill-", dir=os.path.dirname(folder)) as scratch:
         os.chmod(scratch, 0o755)

@@ -36,9 +36,7 @@ def _prometheus(endpoint: Endpoint) -> State:
     groups = _snapshot.answer(endpoint, "/rules")["groups"]
     recorded = _snapshot.answer(endpoint, f"/query?query={quote(RECORDED)}")["result"]
     up = {_target(one) for one in targets if one["health"] == "up"}
-    well = {
-        f"{group['name']}: {rule['name']}" for group in groups for rule in group["rules"] if rule["health"] != "err"
-    }
+    well = {f"{group['name']}: {rule['name']}" for group in groups for rule in group["rules"] if rule["health"] == "ok"}
     return {
         "targets": sorted(up),
         "rules": sorted(well),
@@ -60,8 +58,11 @@ def _alertmanager(endpoint: Endpoint) -> State:
         seen = f"HTTP {got.status}: {got.text[:200]}" if got.status else got.text
         raise ComponentError(f"{endpoint.base}/api/v2/status was not answered", seen, "see whether Alertmanager runs")
     cluster = json.loads(got.text)["cluster"]
-    settled = cluster.get("status") in ("ready", "disabled")
-    return {"peers": sorted(str(one["address"]) for one in cluster.get("peers") or []) if settled else []}
+    if cluster.get("status") not in ("ready", "disabled"):
+        raise ComponentError(
+            "the cluster of Alertmanager has not settled", str(cluster.get("status")), "wait, then again"
+        )
+    return {"peers": sorted(str(one["address"]) for one in cluster.get("peers") or [])}
 
 
 def missing(before: State, now: State) -> dict[str, list[str]]:

@@ -38,8 +38,16 @@ _MEANINGS = (
         "the repository has no space",
         "free space there, or drop old snapshots by backup_keep",
     ),
-    ("repository is already locked", "another restic holds the repository", "wait, or see `restic list locks`"),
-    ("unable to create lock", "the repository cannot be locked", "see that it is writable, and that no lock is left"),
+    (
+        "repository is already locked",
+        "another restic holds the repository",
+        "wait; `restic unlock` removes what a dead one left",
+    ),
+    (
+        "unable to create lock",
+        "the repository cannot be locked",
+        "see that it is writable; `restic unlock` removes old locks",
+    ),
     ("does not match id", "the repository is damaged", "`restic check --read-data` names the files; restore them"),
     ("ciphertext verification failed", "the repository is damaged", "`restic check --read-data` names the files"),
     ("not found in index", "the repository is damaged", "`restic repair index`, then `restic check`"),
@@ -66,10 +74,11 @@ class Restic:
     password_file: str
     environment: t.Mapping[str, str] = field(default_factory=dict)
     deadline: float = float("inf")
+    patience: float = 600.0  # seconds that another host may hold a repository that is shared
 
-    def run(self, *words: str, partial: bool = False, patience: float = 0.0) -> str:
-        """Its output. C(partial): files that cannot be read are no failure. C(patience): seconds to wait for a lock."""
-        until = time.monotonic() + patience
+    def run(self, *words: str, partial: bool = False) -> str:
+        """Its output. C(partial): files that cannot be read are no failure."""
+        until = time.monotonic() + self.patience
         while True:
             try:
                 return self._run(words, partial)
@@ -102,9 +111,10 @@ class Restic:
             raise refusal(words[0], self.repository, done.stderr or done.stdout)
         return done.stdout
 
-    def snapshots(self, host: str, tag: str) -> list[dict[str, t.Any]]:
-        """Those of a host, the oldest first."""
-        listed = json.loads(self.run("snapshots", "--json", "--host", host, "--tag", tag) or "[]") or []
+    def snapshots(self, host: str, *tags: str) -> list[dict[str, t.Any]]:
+        """Those of a host with one of the tags, the oldest first."""
+        tagged = [word for tag in tags for word in ("--tag", tag)]
+        listed = json.loads(self.run("snapshots", "--json", "--host", host, *tagged) or "[]") or []
         return sorted(listed, key=lambda one: str(one["time"]))
 
     def summary(self, *words: str, partial: bool = False) -> dict[str, t.Any]:

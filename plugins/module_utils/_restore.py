@@ -47,7 +47,7 @@ class Swap:
 
     def begin(self, names: t.Sequence[str] | None) -> None:
         """Say what will be done, then do it. From here on C(undo) brings back what was."""
-        stated = {"replaced": self.replaced(names), "placed": sorted(os.listdir(self.new))}
+        stated = {"replaced": self.replaced(names), "placed": sorted(os.listdir(self.new)), "all": names is None}
         os.makedirs(self.old, mode=0o700, exist_ok=True)
         _files.write_json(f"{self.work}/swap.json", stated)
         for name in stated["replaced"]:
@@ -61,12 +61,18 @@ class Swap:
         return os.path.exists(f"{self.work}/swap.json")
 
     def undo(self) -> None:
-        """Bring back what was, however far the swap came."""
-        stated = _files.read_json(f"{self.work}/swap.json") or {"placed": []}
-        for name in stated["placed"]:
-            if not os.path.lexists(f"{self.new}/{name}"):  # it is in place already
+        """Bring back what was, however far the swap came, and however far an earlier attempt at this."""
+        stated = _files.read_json(f"{self.work}/swap.json") or {}
+        replaced, placed = stated.get("replaced", []), stated.get("placed", [])
+        # What a server that was started on the new data has made beside it is of no more use than that.
+        made = [name for name in self.replaced(None) if name not in placed] if stated.get("all") else []
+        for name in [*placed, *made]:
+            waits = os.path.lexists(f"{self.new}/{name}")  # it never came into place
+            is_back = name in replaced and not os.path.lexists(f"{self.old}/{name}")
+            if not waits and not is_back:
                 _files.remove(f"{self.data}/{name}")
         for name in os.listdir(self.old) if os.path.isdir(self.old) else []:
+            _files.remove(f"{self.data}/{name}")
             os.rename(f"{self.old}/{name}", f"{self.data}/{name}")
         _files.flush_folder(self.data)
         self.end()
@@ -103,12 +109,14 @@ def chosen(snapshots: t.Sequence[t.Mapping[str, t.Any]], wish: str) -> t.Mapping
             "",
             "correct restore_host, if it had another name; or backup_repository",
         )
+    # Those of some components only are meant by their IDs alone, where there are others.
+    whole = [one for one in snapshots if _backup.TAG in (one.get("tags") or [])] or snapshots
     if wish == "latest":
-        return snapshots[-1]
+        return whole[-1]
     by_id = [one for one in snapshots if str(one["id"]).startswith(wish)]
     if len(by_id) == 1:
         return by_id[0]
-    before = [one for one in snapshots if wish[:4].isdigit() and "-" in wish and str(one["time"]) <= wish]
+    before = [one for one in whole if wish[:4].isdigit() and "-" in wish and str(one["time"]) <= wish]
     if before:
         return before[-1]
     known = "\n".join(f"{one['short_id']}  {str(one['time'])[:19]}" for one in snapshots[-10:])

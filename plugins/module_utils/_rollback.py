@@ -89,9 +89,11 @@ def roll_back(layout: Layout, number: int, password: str, patience: float) -> li
     except (ComponentError, OSError) as error:
         if with_data:  # what was written since is gone, so there is nothing to go forward to
             raise
-        if os.path.isdir(layout.failed):
+        if not os.path.isdir(layout.generation(leaving)):
             os.rename(layout.failed, layout.generation(leaving))
         _way_back.go_back(layout, leaving, False, password, patience)
+        if not os.path.isdir(layout.generation(number)):  # it had proved itself once, and may be tried again
+            os.rename(layout.failed, layout.generation(number))
         what, seen, remedy = (
             (error.what, error.seen, error.remedy) if isinstance(error, ComponentError) else (str(error), "", "")
         )

@@ -70,7 +70,9 @@ manifest:
   returned: success
 """
 
+import contextlib
 import os
+import sqlite3
 import time
 import typing as t
 
@@ -89,8 +91,8 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction i
 
 DAY = 86400
 PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
-PATIENCE = 600.0  # seconds that another host may take to prune a repository that is shared
 STAMP = f"{_restic.CACHE}/forgotten"
+KNOWN = f"{_restic.CACHE}/known.json"  # places that had a repository
 
 
 def collected(params: t.Mapping[str, t.Any], names: t.Iterable[str]) -> tuple[dict[str, _backup.Part], list[str]]:
@@ -102,26 +104,38 @@ def collected(params: t.Mapping[str, t.Any], names: t.Iterable[str]) -> tuple[di
             parts[name] = _backup.collect(source)
         except ComponentError as error:
             failures.append(f"{name} is not in the backup: {error}")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, sqlite3.Error) as error:
             failures.append(f"{name} is not in the backup: {error}")
             _files.remove(source.stage)
     return parts, failures
 
 
-def stored(restic: _restic.Restic, host: str, paths: t.Sequence[str]) -> tuple[dict[str, t.Any], bool]:
+def stored(
+    restic: _restic.Restic, host: str, tag: str, paths: t.Sequence[str], changing: bool, known: bool
+) -> tuple[dict[str, t.Any], bool]:
     """What restic says of the backup, and whether the repository was made for it.
+
+    C(changing): among the paths is a folder that is written to meanwhile, so that a file may be gone when its turn comes.
+    C(known): the repository has been there before.
 
     A snapshot of Prometheus is hard links to the same files each time: their inodes and times are as they were, only the
     change time of their inodes is not.
     """
-    words = ("backup", "--host", host, "--tag", _backup.TAG, "--ignore-ctime", "--exclude-caches", *paths)
+    words = ("backup", "--host", host, "--tag", tag, "--ignore-ctime", "--exclude-caches", *paths)
     try:
-        return restic.summary(*words, partial=True), False
+        return restic.summary(*words, partial=changing), False
     except _restic.ResticError as error:
         if error.meaning != _restic.NO_REPOSITORY:
             raise
-    restic.run("init")
-    return restic.summary(*words, partial=True), True
+        if known:
+            raise ComponentError(
+                f"the repository that was there before is gone: {_restic.shown(restic.repository)}",
+                error.seen,
+                "mount it, or correct backup_repository; for a new one at this place, on purpose: `restic init`",
+            ) from error
+    with contextlib.suppress(_restic.ResticError):  # another host may have been faster
+        restic.run("init")
+    return restic.summary(*words, partial=changing), True
 
 
 def forget(restic: _restic.Restic, host: str, keep: t.Mapping[str, t.Any]) -> bool:
@@ -131,8 +145,9 @@ def forget(restic: _restic.Restic, host: str, keep: t.Mapping[str, t.Any]) -> bo
     if not words or time.time() - last < DAY:
         return False
     # By host and tag alone: the paths change when a component comes or goes.
-    chosen = ("--host", host, "--tag", _backup.TAG, "--group-by", "host")
-    restic.run("forget", "--prune", *chosen, *words, patience=PATIENCE)
+    of_host = ("--host", host, "--group-by", "host")
+    restic.run("forget", *of_host, "--tag", _backup.PARTIAL_TAG, "--keep-last", "10")
+    restic.run("forget", "--prune", *of_host, "--tag", _backup.TAG, *words)
     _files.write_file(STAMP, b"", 0o600)
     return True
 
@@ -147,14 +162,20 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             parts, failures = collected(params, names)
             manifest = _backup.manifest_of(params["host"], parts, created)
             _files.write_json(_backup.MANIFEST, manifest)
-            said, new = stored(restic, params["host"], _backup.paths(parts))
+            whole = not failures and not params["components"]
+            tag = _backup.TAG if whole else _backup.PARTIAL_TAG
+            names_known = (_files.read_json(KNOWN) or {}).get("repositories", [])
+            place = _restic.shown(params["repository"])
+            said, new = stored(restic, params["host"], tag, _backup.paths(parts), "loki" in parts, place in names_known)
         finally:
             _backup.tidy()
+        if place not in names_known:
+            _files.write_json(KNOWN, {"repositories": [*names_known, place]})
         if new:
             actions.append(f"made the repository {_restic.shown(params['repository'])}")
         actions += [part.words(name) for name, part in parts.items()]
         actions += [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
-        if forget(restic, params["host"], params["keep"]):
+        if whole and forget(restic, params["host"], params["keep"]):
             actions.append("dropped what backup_keep does not keep")
         snapshots = len(restic.snapshots(params["host"], _backup.TAG))
     size, added = int(said.get("total_bytes_processed", 0)), int(said.get("data_added", 0))
@@ -189,7 +210,7 @@ def main() -> None:
         with lock(Layout("backups")):
             result = work(params, names, actions)
         problem = "\n".join(result.pop("failures"))
-    except (ComponentError, OSError) as error:
+    except (ComponentError, OSError, ValueError) as error:
         problem = str(from_system("the backup failed", error) if isinstance(error, OSError) else error)
     now = time.time()
     ended = {"opswatch_backup_last_run_timestamp_seconds": now, "opswatch_backup_last_run_success": int(not problem)}

@@ -78,6 +78,7 @@ restored:
 import json
 import os
 import shutil
+import sqlite3
 import time
 import typing as t
 
@@ -113,7 +114,7 @@ class Restore:
 
     def __init__(self, params: t.Mapping[str, t.Any], restic: _restic.Restic, actions: list[str]) -> None:
         self.params, self.restic, self.actions = params, restic, actions
-        snapshots = restic.snapshots(params["host"], _backup.TAG)
+        snapshots = restic.snapshots(params["host"], _backup.TAG, _backup.PARTIAL_TAG)
         self.id = str(_restore.chosen(snapshots, params["snapshot"])["id"])
         self.manifest: dict[str, t.Any] = json.loads(restic.run("dump", self.id, _backup.MANIFEST))
         if self.manifest.get("format") != _backup.FORMAT:
@@ -158,7 +159,6 @@ class Restore:
 
     def swap(self, name: str) -> None:
         layout = Layout(name)
-        self.actions += _restore.recover(layout)
         swap = _restore.Swap(layout.data)
         os.makedirs(swap.work, mode=0o700)
         try:
@@ -176,7 +176,7 @@ class Restore:
             swap.begin(entries)
             self._start(layout)
             self._prove(name, layout, extra)
-        except (ComponentError, OSError) as error:
+        except Exception as error:  # whatever it is, the earlier data has to serve again
             _service.command("systemctl", "stop", layout.unit_name, check=False)
             swap.undo()
             self._start(layout)
@@ -252,6 +252,10 @@ def _shown(moment: float) -> str:
 
 
 def work(params: t.Mapping[str, t.Any], actions: list[str], check: bool) -> dict[str, t.Any]:
+    if not check and not params["drill"]:  # before anything is looked at, and also where the repository is away
+        for name in wanted([]):
+            with lock(Layout(name)):
+                actions += _restore.recover(Layout(name))
     with _restic.opened(params["repository"], params["password"], params["environment"], params["timeout"]) as restic:
         restore = Restore(params, restic, actions)
         if params["drill"]:
@@ -282,7 +286,7 @@ def main() -> None:
         else:
             with lock(Layout("backups")):
                 result = work(params, actions, check=False)
-    except (ComponentError, OSError, ValueError) as error:
+    except (ComponentError, OSError, ValueError, KeyError, sqlite3.Error) as error:
         problem = str(from_system("the restore failed", error) if isinstance(error, OSError) else error)
     if params["drill"] and params["textfile"] and not check:
         ended: dict[str, float] = {"opswatch_restore_drill_last_run_success": int(not problem)}

@@ -82,6 +82,7 @@ def upgrade_plan(
     groups: t.Sequence[str],
     installed: t.Mapping[str, str],
     downgrade: bool = False,
+    unfinished: t.Collection[str] = (),
 ) -> list[dict[str, t.Any]]:
     """The steps of a host, in their order; none where it has nothing of what is wished.
 
@@ -101,7 +102,7 @@ def upgrade_plan(
                     f"{host} has {name} {before}, and {after} is older. What to do: correct upgrade_to; or "
                     "playbooks/rollback.yml, which goes back to an earlier generation"
                 )
-        elif after != before:
+        elif after != before or name in unfinished:  # killed before it was proved: the same step again
             if between := _together(name, before, after):
                 problems.append(f"{name} {before} to {after} is too much for one step. What to do: {between} first")
             steps.append({"component": name, "before": before, "after": after, "border": _border(name, before, after)})

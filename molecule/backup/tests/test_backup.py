@@ -197,10 +197,10 @@ def test_lost_data_comes_back() -> None:
 
 
 @contextmanager
-def before_each_start(command: str) -> Iterator[None]:
-    """A command of root's that Prometheus waits for, and does not start if it fails."""
+def with_each_start(command: str, when: str = "Pre") -> Iterator[None]:
+    """A command of root before Prometheus starts, or after; it does not start, or is stopped, if that fails."""
     folder = "/etc/systemd/system/prometheus.service.d"
-    text = f'[Service]\\nExecStartPre=+/bin/sh -c "{command}"\\n'
+    text = f'[Service]\\nExecStart{when}=+/bin/sh -c "{command}"\\n'
     on(HOST, f"mkdir -p {folder} && printf '{text}' > {folder}/fault.conf && systemctl daemon-reload")
     try:
         yield
@@ -208,8 +208,10 @@ def before_each_start(command: str) -> Iterator[None]:
         on(HOST, f"rm -r {folder} && systemctl daemon-reload")
 
 
-def test_data_that_does_not_prove_itself_goes_back() -> None:
-    with before_each_start("! test -e /var/lib/prometheus/.monitoring-restore/old"):
+@pytest.mark.parametrize("when", ["Pre", "Post"])
+def test_data_that_does_not_prove_itself_goes_back(when: str) -> None:
+    """Also where Prometheus has run on it, and has written a log of its own."""
+    with with_each_start("sleep 2; ! test -e /var/lib/prometheus/.monitoring-restore/old", when):
         done = restore(restore_components="prometheus", restore_overwrite=True)
     assert done.rc != 0
     assert "prometheus was not restored, its earlier data serves again" in done.said
@@ -220,7 +222,7 @@ def test_data_that_does_not_prove_itself_goes_back() -> None:
 def test_killed_restore_is_undone_by_the_next() -> None:
     """Killed while the restored data is in place and not proved yet."""
     wish = settings(restore_components="prometheus", restore_overwrite=True)
-    with before_each_start("test -e /root/go-on || sleep 60"):
+    with with_each_start("test -e /root/go-on || sleep 60"):
         process = scenario.start_playbook("playbooks/restore.yml", "--limit", HOST, variables=wish)
         waits = "pgrep -f '[s]ystemctl enable --now --quiet prometheus'"
         wait_for("the restored data is started", lambda: scenario.host(HOST).run(waits).rc == 0, 120)

@@ -78,7 +78,18 @@ def test_look_at_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
                 {"labels": {"job": "shop", "instance": "app1"}, "health": "down"},
             ]
         },
-        "/rules": {"groups": [{"name": "g", "rules": [{"name": "A", "health": "ok"}, {"name": "B", "health": "err"}]}]},
+        "/rules": {
+            "groups": [
+                {
+                    "name": "g",
+                    "rules": [
+                        {"name": "A", "health": "ok"},
+                        {"name": "B", "health": "err"},
+                        {"name": "C", "health": "unknown"},
+                    ],
+                }
+            ]
+        },
         "/query": {"result": [{"metric": {"__name__": "job:x"}}]},
     }
     monkeypatch.setattr(_gate._snapshot, "answer", lambda endpoint, path: answers[path.partition("?")[0]])

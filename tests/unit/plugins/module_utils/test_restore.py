@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 from pathlib import Path
@@ -13,10 +14,17 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils import _files,
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 
+WHOLE = ["opswatch.monitoring"]
 SNAPSHOTS = [
-    {"id": "1a2b3c4d5e", "short_id": "1a2b3c4d", "time": "2026-11-24T02:30:10.5Z"},
-    {"id": "2b3c4d5e6f", "short_id": "2b3c4d5e", "time": "2026-11-25T02:30:11.5Z"},
+    {"id": "1a2b3c4d5e", "short_id": "1a2b3c4d", "time": "2026-11-24T02:30:10.5Z", "tags": WHOLE},
+    {"id": "2b3c4d5e6f", "short_id": "2b3c4d5e", "time": "2026-11-25T02:30:11.5Z", "tags": WHOLE},
 ]
+SOME = {
+    "id": "3c4d5e6f70",
+    "short_id": "3c4d5e6f",
+    "time": "2026-11-25T03:00:00.0Z",
+    "tags": ["opswatch.monitoring.partial"],
+}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,13 @@ SNAPSHOTS = [
 )
 def test_the_backup_that_is_meant(wish: str, number: int) -> None:
     assert _restore.chosen(SNAPSHOTS, wish) == SNAPSHOTS[number]
+
+
+def test_backup_of_some_components_is_meant_by_its_id_alone() -> None:
+    assert _restore.chosen([*SNAPSHOTS, SOME], "latest") == SNAPSHOTS[1]
+    assert _restore.chosen([*SNAPSHOTS, SOME], "2026-11-26") == SNAPSHOTS[1]
+    assert _restore.chosen([*SNAPSHOTS, SOME], "3c4d") == SOME
+    assert _restore.chosen([SOME], "latest") == SOME
 
 
 @pytest.mark.parametrize("wish", ["ffff", "2026-11-01", "yesterday"])
@@ -141,6 +156,31 @@ def test_a_swap_that_is_cut_off_is_undone(
     swap.undo()
     assert seen(tmp_path) == OLD
     assert not os.path.exists(swap.work)
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_undo_after_a_server_has_written_and_when_it_is_cut_off_itself(
+    swap: _restore.Swap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """A server makes its log anew, under the name of the earlier one, and more beside it."""
+    swap.begin(None)
+    fill(tmp_path, {"wal": "its own", "chunks_head": "its own"})
+    rename, remove, left = os.rename, _files.remove, [steps]
+
+    def cut(*arguments: t.Any) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        (rename if len(arguments) == 2 else remove)(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", cut)
+        patch.setattr(_files, "remove", cut)
+        with contextlib.suppress(KeyboardInterrupt):
+            swap.undo()
+    if swap.begun:
+        swap.undo()
+    assert seen(tmp_path) == OLD
 
 
 def test_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

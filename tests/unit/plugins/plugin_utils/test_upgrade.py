@@ -49,6 +49,11 @@ def test_plans(wish: t.Any, installed: dict[str, str], steps: list[tuple[str, st
     assert plan(wish, installed) == steps
 
 
+def test_change_that_was_killed_is_a_step_again() -> None:
+    installed = {"prometheus": "3.5.3"}
+    assert plan({"prometheus": "3.5.3"}, installed, unfinished=["prometheus"]) == [("prometheus", "3.5.3", "3.5.3")]
+
+
 def test_latest_tested_leaves_newer_ones_alone() -> None:
     tested = {name: str(role_facts.default(name, "version")) for name in HERE[:-1]}
     installed = {**tested, "prometheus": "2.53.3", "grafana": "99.0.0"}
