@@ -31,6 +31,18 @@ def look(name: str, endpoint: Endpoint) -> State:
     return _alertmanager(endpoint) if name == "alertmanager" else _prometheus(endpoint)
 
 
+def first_look(name: str, endpoint: Endpoint, patience: float = 30.0) -> State:
+    """Before a change. A cluster that has just come together needs some seconds until it has settled."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return look(name, endpoint)
+        except ComponentError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(1)
+
+
 def _prometheus(endpoint: Endpoint) -> State:
     targets = _snapshot.answer(endpoint, "/targets?state=active")["activeTargets"]
     groups = _snapshot.answer(endpoint, "/rules")["groups"]

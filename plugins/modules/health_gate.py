@@ -91,7 +91,7 @@ def main() -> None:
         result = {}
         if params["before"] and not module.check_mode:
             result["waited"] = round(_gate.wait(params["name"], endpoint, params["before"], params["patience"]), 1)
-        result["state"] = _gate.look(params["name"], endpoint)
+        result["state"] = _gate.first_look(params["name"], endpoint)
     except ComponentError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _gate
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
-from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Endpoint
+from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Answer, Endpoint
 
 BEFORE = {"targets": ["a mon1", "b mon1"], "rules": ["g: One"], "answers": ["job:x:rate5m"]}
 
@@ -68,6 +69,20 @@ def test_gives_up(monkeypatch: pytest.MonkeyPatch, seen: t.Any, words: str) -> N
     with pytest.raises(ComponentError) as raised:
         _gate.wait("prometheus", Endpoint("http://x"), BEFORE, 0)
     assert words in str(raised.value)
+
+
+def test_first_look_waits_for_a_cluster_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = ["settling", "ready"]
+
+    def answer(endpoint: Endpoint, path: str, timeout: float) -> Answer:
+        return Answer(200, json.dumps({"cluster": {"status": states.pop(0), "peers": [{"address": "x:1"}]}}))
+
+    monkeypatch.setattr(_gate._ask, "get", answer)
+    monkeypatch.setattr(_gate.time, "sleep", lambda seconds: None)
+    assert _gate.first_look("alertmanager", Endpoint("http://x")) == {"peers": ["x:1"]}
+    states[:] = ["settling"]
+    with pytest.raises(ComponentError, match="has not settled: settling"):
+        _gate.first_look("alertmanager", Endpoint("http://x"), 0)
 
 
 def test_look_at_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
