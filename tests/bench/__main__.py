@@ -141,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", nargs="?", choices=["hosts", "dashboards", "backup"], help="only this one")
     options = parser.parse_args(arguments)
     found = 0
-    parts = {"dashboards": dashboards.main, "backup": backup.main, "hosts": bench_hosts}
+    parts = {"dashboards": dashboards.main, "hosts": bench_hosts, "backup": backup.main}
     for name, part in parts.items():
         if options.what in (None, name):
             found = max(found, part(options.quick))
