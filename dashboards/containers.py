@@ -18,6 +18,8 @@ from .variables import labels
 SEEN = 'instance=~"$instance", name=~"$name", name!=""'
 NAME = "{{instance}} {{name}}"
 BY = "sum by (instance, name)"
+NONE = "No container here tells it, or there is no cadvisor in this inventory"
+NONE_IN_SHORT = "no container"
 # Of very many containers, so many are drawn.
 MANY = 10
 
@@ -52,6 +54,7 @@ def top() -> list[Placed]:
             "Running",
             "Containers that run. Normal: as many as you started. Fewer: see which one is missing in the table.",
             Query(f"count(time() - container_last_seen{{{SEEN}}} < 60)"),
+            none=NONE_IN_SHORT,
         ),
         stat_panel(
             "cAdvisors down",
@@ -65,6 +68,7 @@ def top() -> list[Placed]:
             "Processors that all containers together keep busy. Normal: fewer than the hosts have.",
             Query(f"sum(rate(container_cpu_usage_seconds_total{{{SEEN}}}[$__rate_interval]))"),
             decimals=2,
+            none=NONE_IN_SHORT,
         ),
         stat_panel(
             "Memory used",
@@ -72,6 +76,7 @@ def top() -> list[Placed]:
             Query(f"sum(container_memory_working_set_bytes{{{SEEN}}})"),
             unit="bytes",
             decimals=1,
+            none=NONE_IN_SHORT,
         ),
         stat_panel(
             "Restarts",
@@ -80,6 +85,7 @@ def top() -> list[Placed]:
             Query(f"sum(changes(container_start_time_seconds{{{SEEN}}}[$__range]))"),
             decimals=0,
             steps=NONE_IS_GOOD,
+            none=NONE_IN_SHORT,
         ),
         stat_panel(
             "Killed for want of memory",
@@ -88,6 +94,7 @@ def top() -> list[Placed]:
             Query(f"sum(increase(container_oom_events_total{{{SEEN}}}[$__range]))"),
             decimals=0,
             steps=NONE_IS_GOOD,
+            none=NONE_IN_SHORT,
         ),
     ]
 
@@ -124,6 +131,7 @@ def containers() -> Placed:
             Column("Up for", f"time() - container_start_time_seconds{{{SEEN}}}", "s", 1),
         ],
         sort="Memory",
+        none=NONE,
     )
 
 
@@ -134,6 +142,7 @@ def processors() -> list[Placed]:
             "Processors that each container keeps busy, the ten busiest: 1 is one whole. Normal: goes with its work.",
             Query(largest(MANY, rate("container_cpu_usage_seconds_total")), NAME),
             width=8,
+            none=NONE,
         ),
         series_panel(
             "Stopped by its own limit",
@@ -154,6 +163,7 @@ def processors() -> list[Placed]:
             unit="percent",
             width=8,
             soft=1,
+            none=NONE,
         ),
     ]
 
@@ -166,6 +176,7 @@ def memory() -> list[Placed]:
             "and ends at its limit.",
             Query(largest(MANY, f"{BY} (container_memory_working_set_bytes{{{SEEN}}})"), NAME),
             unit="bytes",
+            none=NONE,
         ),
         series_panel(
             "Share of the limit",
@@ -194,6 +205,7 @@ def network() -> list[Placed]:
             Query(largest(MANY, f"8 * {rate('container_network_transmit_bytes_total')}"), f"{NAME} sent"),
             unit="bps",
             downwards=".* sent",
+            none=NONE,
         ),
         series_panel(
             "Packets lost",
@@ -201,6 +213,7 @@ def network() -> list[Placed]:
             Query(largest(MANY, f"({lost})"), NAME),
             unit="pps",
             soft=1,
+            none=NONE,
         ),
     ]
 
@@ -215,6 +228,7 @@ def disks() -> list[Placed]:
             Query(largest(MANY, rate("container_fs_writes_total")), f"{NAME} writes"),
             unit="iops",
             downwards=".* writes",
+            none=NONE,
         ),
         series_panel(
             "Time lost waiting for a disk",
@@ -223,6 +237,7 @@ def disks() -> list[Placed]:
             Query(largest(MANY, f"100 * {rate('container_pressure_io_waiting_seconds_total')}"), NAME),
             unit="percent",
             soft=1,
+            none=NONE,
         ),
     ]
 
@@ -242,5 +257,6 @@ def starts() -> list[Placed]:
             "In containers, by the kernel. Normal: 0. Else: the container is at its limit of memory.",
             Query(f"{BY} (increase(container_oom_events_total{{{SEEN}}}[$__rate_interval]))", NAME),
             bars=True,
+            none=NONE,
         ),
     ]

@@ -7,18 +7,20 @@ from __future__ import annotations
 from .panels import Placed, series_panel, stat_panel
 from .queries import Query
 
+# Of what each instance tells.
+HERE = 'job=~"$job", instance=~"$instance"'
 NO_BUSINESS = "No data. No service here has this metric."
 
 
 def panels() -> list[Placed]:
-    rate = 'sum(increase({}{{job=~"$job"}}[$__range]))'.format
-    views = 'rate(profile_view_duration_seconds_bucket{job=~"$job"}[$__rate_interval])'
-    created = 'sum(rate({}{{job=~"$job"}}[$__rate_interval])) * 60'.format
+    rate = f"sum(increase({{}}{{{{{HERE}}}}}[$__range]))".format
+    views = f"rate(profile_view_duration_seconds_bucket{{{HERE}}}[$__rate_interval])"
+    created = f"sum(rate({{}}{{{{{HERE}}}}}[$__rate_interval])) * 60".format
     return [
         stat_panel(
             "Active users",
             "Users seen within the last five minutes. Normal: the curve of the day. A sudden fall: can people log in?",
-            Query('sum(active_users_current{job=~"$job"})'),
+            Query(f"sum(active_users_current{{{HERE}}})"),
             none="not told here",
         ),
         stat_panel(
@@ -39,7 +41,7 @@ def panels() -> list[Placed]:
         series_panel(
             "Active users over time",
             "Users seen within five minutes. Normal: the curve of the day.",
-            Query('sum(active_users_current{job=~"$job"})', "active users"),
+            Query(f"sum(active_users_current{{{HERE}}})", "active users"),
             width=12,
             height=4,
             calcs=(),

@@ -8,6 +8,7 @@ from .panels import Placed, series_panel
 from .queries import Query
 from .tables import OK_OR_NOT, Column, Key, table_panel
 
+PROBED = 'instance=~"$instance", service=~"$service"'
 NO_PROBES = "No data. Is there a blackbox_exporter in this inventory?"
 
 
@@ -25,9 +26,9 @@ def panels() -> list[Placed]:
             "up: the way to it is not open, or its health check fails.",
             keys,
             [
-                Column("Result", 'probe_success{service=~"$service"}', texts=OK_OR_NOT, width=80),
-                Column("Time", 'probe_duration_seconds{service=~"$service"}', "s", 2, width=90),
-                Column("Status", 'probe_http_status_code{service=~"$service"}', "none", width=80),
+                Column("Result", f"probe_success{{{PROBED}}}", texts=OK_OR_NOT, width=80),
+                Column("Time", f"probe_duration_seconds{{{PROBED}}}", "s", 2, width=90),
+                Column("Status", f"probe_http_status_code{{{PROBED}}}", "none", width=80),
             ],
             sort="Result",
             ascending=True,
@@ -38,7 +39,7 @@ def panels() -> list[Placed]:
             "Probe time",
             "How long a probe takes; the scale is logarithmic. Normal: level, and below the dashed line, the "
             "threshold of ProbeSlow. Above: name lookup, network or service; compare with the response times above.",
-            Query('avg by (service) (avg_over_time(probe_duration_seconds{service=~"$service"}[5m]))', "{{service}}"),
+            Query(f"avg by (service) (avg_over_time(probe_duration_seconds{{{PROBED}}}[5m]))", "{{service}}"),
             unit="s",
             width=10,
             log=True,
@@ -50,7 +51,7 @@ def panels() -> list[Placed]:
             "Days until a certificate expires, the nearest first. Normal: more than the threshold of "
             "CertificateExpiresSoon. Else: renew it, and see why nothing renewed it.",
             [Key("service", "Service"), Key("target", "Target"), Key("instance", "Instance")],
-            [Column("Expires in", '86400 * probe:ssl_expiry:days{service=~"$service"}', "s", 1)],
+            [Column("Expires in", f"86400 * probe:ssl_expiry:days{{{PROBED}}}", "s", 1)],
             sort="Expires in",
             ascending=True,
             height=6,

@@ -12,12 +12,15 @@ from .links import column, label, to_dashboard
 from .panels import GREEN, NEUTRAL, NONE_IS_GOOD, ORANGE, RED, Placed, series_panel, stat_panel
 from .queries import STACK, Query, any_of, largest
 from .rules import alerts_by_dashboard
+from .service_business import HERE
+from .service_probes import PROBED
 from .tables import OK_OR_NOT, Column, Key, table_panel
 from .variables import labels
 
+# Of records, which are over all hosts of a service: the host that is chosen narrows the jobs.
 SEEN = 'job=~"$job", service=~"$service"'
 # Requests of people, as the records count them.
-ASKED = f'{SEEN}, route!~"/health|/metrics"'
+ASKED = f'{HERE}, service=~"$service", route!~"/health|/metrics"'
 SERVICE = "{{service}}"
 # Python's client wants /proc/stat, Go's does not.
 NO_PROCESS = "No service here tells of its process; a unit with ProcSubset=pid may hide it"
@@ -30,8 +33,10 @@ def build() -> dict[str, t.Any]:
         uids.SERVICES,
         "Requests, errors and response times of the services, their objectives, databases, probes and processes.",
         [
+            # Probes too: an alert about one leads here, and its target need not be a host.
+            labels("instance", "Host", f'up{{job!~"{STACK}"}}'),
             # All means these: what belongs to monitoring itself is on other dashboards.
-            labels("job", "Job", f'up{{job!~"{STACK}|probe"}}', everything=None),
+            labels("job", "Job", f'up{{job!~"{STACK}|probe", instance=~"$instance"}}', everything=None),
             labels("service", "Service", 'service:http_requests:rate5m{job=~"$job"}'),
         ],
         [*top(), services()],
@@ -52,13 +57,13 @@ def build() -> dict[str, t.Any]:
 def top() -> list[Placed]:
     ours = any_of(alerts_by_dashboard()[uids.SERVICES])
     here = [to_dashboard(uids.SERVICES, "Only this service", service=label("service"))]
-    known = 'max(up{job=~"$job"})'
+    known = f"max(up{{{HERE}}})"
     return [
         stat_panel(
             "Services down",
             "Targets of these jobs that Prometheus cannot scrape. Normal: 0. Else: ServiceDown names them; is the "
             "unit running?",
-            Query(f'count(up{{job=~"$job"}} == 0) or 0 * {known}'),
+            Query(f"count(up{{{HERE}}} == 0) or 0 * {known}"),
             steps=NONE_IS_GOOD,
         ),
         stat_panel(
@@ -104,7 +109,7 @@ def top() -> list[Placed]:
         stat_panel(
             "Probes that fail",
             "Health checks and certificates that do not pass, asked from outside. Normal: 0. Else: see the row Probes.",
-            Query('count(probe_success{service=~"$service"} == 0) or 0 * max(up{job="probe"})'),
+            Query(f'count(probe_success{{{PROBED}}} == 0) or 0 * max(up{{job="probe"}})'),
             steps=NONE_IS_GOOD,
             none="no blackbox_exporter?",
         ),
@@ -135,7 +140,7 @@ def services() -> Placed:
             Column("p95", f"service:http_request_duration_seconds:p95_5m{{{SEEN}}}", "s", 2),
             Column(
                 "Health",
-                'min by (service) (probe_success{service=~"$service"}) and on (service) service:http_requests:rate5m',
+                f"min by (service) (probe_success{{{PROBED}}}) and on (service) service:http_requests:rate5m{{{SEEN}}}",
                 texts=OK_OR_NOT,
             ),
             # An objective belongs to a job, and not every job has one.
@@ -323,7 +328,7 @@ def queries() -> list[Placed]:
         series_panel(
             "Queries by service",
             "Queries to databases in a second. Normal: goes with the requests. Rising alone: a query in a loop?",
-            Query('sum by (job) (rate(db_queries_total{job=~"$job"}[$__rate_interval]))', "{{job}}"),
+            Query(f"sum by (job) (rate(db_queries_total{{{HERE}}}[$__rate_interval]))", "{{job}}"),
             unit="ops",
             width=8,
             none=none,
@@ -354,7 +359,6 @@ def queries() -> list[Placed]:
 
 
 def processes() -> list[Placed]:
-    seen = 'job=~"$job"'
     who = "{{job}} {{instance}}"
     return [
         series_panel(
@@ -362,8 +366,8 @@ def processes() -> list[Placed]:
             "Starts of each process; where it does not tell when it started, how often its counters began anew. "
             "Normal: 0, or 1 after a release. Above the dashed line ServiceRestarting fires: journalctl tells why.",
             Query(
-                f"(changes(process_start_time_seconds{{{seen}}}[1h]) or on (job, instance) "
-                f"max by (job, instance) (resets(http_requests_total{{{seen}}}[1h]))) > 0",
+                f"(changes(process_start_time_seconds{{{HERE}}}[1h]) or on (job, instance) "
+                f"max by (job, instance) (resets(http_requests_total{{{HERE}}}[1h]))) > 0",
                 who,
             ),
             alert="ServiceRestarting",
@@ -373,13 +377,13 @@ def processes() -> list[Placed]:
             "Processor time",
             "Processors that each process keeps busy: 1 is one whole. Normal: goes with the requests. At 1 and "
             "level: it may be bound to one processor.",
-            Query(f"rate(process_cpu_seconds_total{{{seen}}}[$__rate_interval])", who),
+            Query(f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", who),
             none=NO_PROCESS,
         ),
         series_panel(
             "Memory",
             "Memory that each process holds. Normal: level after some hours. Rising for days: it leaks.",
-            Query(f"process_resident_memory_bytes{{{seen}}}", who),
+            Query(f"process_resident_memory_bytes{{{HERE}}}", who),
             unit="bytes",
             none=NO_PROCESS,
         ),
@@ -387,7 +391,7 @@ def processes() -> list[Placed]:
             "Open files",
             "Share of the files and connections that a process may open. Normal: below half. Near 100 %: new "
             "connections fail; does it close them?",
-            Query(f"100 * process_open_fds{{{seen}}} / process_max_fds{{{seen}}}", who),
+            Query(f"100 * process_open_fds{{{HERE}}} / process_max_fds{{{HERE}}}", who),
             unit="percent",
             none=NO_PROCESS,
         ),

@@ -103,7 +103,7 @@ class ActionModule(ActionBase):
         """What all roles share, for plays without the preflight. Ansible's own check starts a process each time."""
         stated = role_facts.stated(role_facts.SHARED, task_vars)
         values = {name: self._templar.template(value) for name, value in stated.items()}
-        for problem in spec_problems(role_facts.SHARED, role_facts.options(role_facts.SHARED), values):
+        for problem in spec_problems(role_facts.SHARED, role_facts.typed(role_facts.SHARED, values), values):
             raise AnsibleActionFail(sentence(*problem))
 
     def _payload(

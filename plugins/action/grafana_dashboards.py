@@ -10,12 +10,13 @@ from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import difference, packed, unpacked
+from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import difference, unpacked
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.dashboard_tree import (
     Export,
     Tree,
+    packed_tree,
     plan_export,
-    read_tree,
+    right_tree,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana_spec import ARGUMENT_SPEC, CONDITIONS
 
@@ -42,16 +43,16 @@ class ActionModule(ActionBase):
         if args["state"] == "exported":
             return self._export(Path(self._loader.path_dwim(args["path"])), payload, task_vars)
         root = Path(self._find_needle("files", args["path"]))
-        tree = _tree(root)
+        tree = right_tree(root)
         if not tree.dashboards and not args["prune"]:
             raise AnsibleActionFail(f"There is no dashboard in {root}. What to do: put files there that end in .json.")
-        payload["tree"] = packed({"folders": tree.folders, "dashboards": tree.dashboards})
+        payload["tree"] = packed_tree(tree)
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         result.pop("invocation", None)
         return result
 
     def _export(self, root: Path, payload: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        tree = _tree(root) if root.exists() else Tree()
+        tree = right_tree(root) if root.exists() else Tree()
         payload.pop("prune", None)
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         result.pop("invocation", None)
@@ -74,20 +75,6 @@ class ActionModule(ActionBase):
         if self._task.diff:
             result["diff"] = [_shown(root, file) for file in files]
         return result
-
-
-def _tree(root: Path) -> Tree:
-    if not root.is_dir():
-        raise AnsibleActionFail(f"{root} is no folder. What to do: name the folder that holds the dashboards.")
-    tree = read_tree(root)
-    if tree.problems:
-        count = "1 file is" if len(tree.problems) == 1 else f"{len(tree.problems)} files are"
-        raise AnsibleActionFail(
-            f"Nothing was changed, as {count} not right:\n    "
-            + "\n    ".join(tree.problems)
-            + "\nWhat to do: correct what is said of each, then run again"
-        )
-    return tree
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import traceback
 import typing as t
 
 from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import architecture
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import loki, role_facts
@@ -27,9 +30,12 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_repo
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import grafana_problems, role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.services import service_variables
 
 RELEASE_INFO = "opswatch.monitoring.release_info"
 Variables = dict[str, t.Any]
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -51,7 +57,7 @@ class ActionModule(ActionBase):
             self._check_inventory(variables)
         mine = [name for name in role_facts.components() if name in variables["group_names"]]
         if mine:
-            settings = self._settings(mine, variables)
+            settings = self._check_types(mine, self._settings(mine, variables), variables)
             self._check_settings(mine, settings, variables)
             self._check_host(mine, settings, variables)
         return self._result()
@@ -68,6 +74,9 @@ class ActionModule(ActionBase):
     def _check_names(self, variables: Variables) -> None:
         problems, warnings = names.variable_findings(variables, role_facts.known_variables())
         self.problems += problems + names.log_agent_problems(variables["group_names"])
+        unknown = [name for name in variables if name not in role_facts.known_variables()]
+        for role in role_facts.routines():
+            self.problems += names.misspelt_options(unknown, role, role_facts.options(role))
         self.warnings += warnings
 
     # --- the inventory as a whole ---
@@ -76,33 +85,44 @@ class ActionModule(ActionBase):
         """What no single host is to blame for. The first host of the play reports it."""
         groups = variables["groups"]
         self.problems += names.group_problems(groups, role_facts.GROUPS)
+        tags = [*variables.get("ansible_run_tags", []), *variables.get("ansible_skip_tags", [])]
+        self.warnings += names.tag_warnings(tags, role_facts.components())
         if not any(groups.get(name) for name in role_facts.components()):
             self.warnings.append(
                 "No group of the inventory is called like a component and has hosts, so there is nothing to do. "
                 f"Components: {', '.join(role_facts.components())}"
             )
         if groups.get("prometheus"):
-            self._check_jobs(groups, variables)
+            self._whatever_it_is_given("scrape jobs", self._check_jobs, groups, variables)
         if groups.get("loki"):
-            self._check_loki(groups, variables["hostvars"])
-        self._check_log_agents(groups, variables["hostvars"])
+            self._whatever_it_is_given("who reaches Loki", self._check_loki, groups, variables["hostvars"])
+        self._whatever_it_is_given("log agents", self._check_log_agents, groups, variables["hostvars"])
+
+    def _whatever_it_is_given(self, what: str, check: t.Callable[..., None], *arguments: t.Any) -> None:
+        """A check that goes by values of many hosts or deep inside of one. What it cannot work with hides no other
+        problem."""
+        try:
+            check(*arguments)
+        except AnsibleError as error:  # an expression that cannot be resolved, or an address that is none
+            self.problems.append(from_error(error))
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            display.vvv(traceback.format_exc(), host=self.host)
+            remedy = (
+                "mend the other problems first, those of other hosts too; if there are none, this is a fault of the "
+                "collection: please report it, with what -vvv says"
+            )
+            self.problems.append(Problem(f"{what}: could not be checked", f"{type(error).__name__}: {error}", remedy))
 
     def _check_loki(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
         """Who cannot reach it, and members that share nothing."""
-        try:
-            self.problems += loki.inventory_problems(groups, hostvars)
-        except AnsibleError as error:  # an expression that cannot be resolved, or an address that is none
-            self.problems.append(from_error(error))
+        self.problems += loki.inventory_problems(groups, hostvars)
 
     def _check_log_agents(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
         """Those that nobody takes lines from. Who cannot reach a Loki that it chose by itself is Loki's check."""
-        try:
-            lokis = present("loki", groups, hostvars)
-            for host in [host for agent in AGENTS for host in present(agent, groups, hostvars)]:
-                if not lokis or hostvars[host].get("monitoring_logs_push"):
-                    self.problems += refused(pushes, host, groups, hostvars)
-        except AnsibleError as error:  # an expression that cannot be resolved
-            self.problems.append(from_error(error))
+        lokis = present("loki", groups, hostvars)
+        for host in [host for agent in AGENTS for host in present(agent, groups, hostvars)]:
+            if not lokis or hostvars[host].get("monitoring_logs_push"):
+                self.problems += refused(pushes, host, groups, hostvars)
 
     def _check_jobs(self, groups: t.Mapping[str, t.Sequence[str]], variables: Variables) -> None:
         """Scrape jobs come from every host of the inventory, in this play or not."""
@@ -110,9 +130,11 @@ class ActionModule(ActionBase):
         for host in groups["all"]:
             its = [component for component in role_facts.components() if host in groups.get(component, [])]
             seen = self._seen_by_others(host, variables["hostvars"][host])
-            problems, settings[host] = values.checked_entries(host, _options([role_facts.SHARED, *its]), seen)
+            problems, settings[host] = values.checked_entries(host, _typed([role_facts.SHARED, *its], seen), seen)
             if host not in variables["ansible_play_hosts_all"]:  # those in the play report theirs
-                self.problems += [values.said_of(host, problem) for problem in problems]
+                shared = {name: option for name, option in _typed([role_facts.SHARED], seen).items() if name in seen}
+                types = values.spec_problems(role_facts.SHARED, shared, {name: seen[name] for name in shared})
+                self.problems += [values.said_of(host, problem) for problem in types + problems]
                 for component in its:
                     self.problems += values.target_problems(component, host, settings[host])
         self.problems += values.jobs_problems(settings)
@@ -121,7 +143,8 @@ class ActionModule(ActionBase):
     def _seen_by_others(self, host: str, hostvars: t.Mapping[str, t.Any]) -> Variables:
         """The variables by which other hosts find this one."""
         settings = {}
-        wanted = [*values.ENTRIES, "monitoring_address", "monitoring_tls", "ansible_host"]
+        lists = dict.fromkeys([*values.ENTRIES, *service_variables(hostvars)])
+        wanted = [*lists, "monitoring_address", "monitoring_tls", "ansible_host"]
         wanted += [f"{name}_{option}" for name in role_facts.components() for option in ("state", "listen_address")]
         for name in wanted:
             if name in hostvars:
@@ -141,13 +164,18 @@ class ActionModule(ActionBase):
         seen = {**below, **variables, "ansible_check_mode": True}
         templar = self._templar.copy_with_new_env(available_variables=seen)
         settings = {}
-        wanted = [name for role in roles for name in role_facts.options(role)]
-        for name in (*wanted, "ansible_host"):
+        for name in (*_typed(roles, seen), "ansible_host"):
             if name in seen:
                 try:
                     settings[name] = templar.template(seen[name])
                 except AnsibleError as error:
                     self.problems.append(values.unresolved(name, error))
+        for role in role_facts.routines():
+            for name, option in role_facts.options(role).items():
+                # Not the texts: anything is one, and a lookup behind it is none of our business until its turn.
+                if name in variables and option.get("type", "str") not in ("str", "path", "raw"):
+                    with contextlib.suppress(AnsibleError):  # it may use what is known at its turn only
+                        settings[name] = templar.template(variables[name])
         return settings
 
     def _stated(self, roles: list[str], kind: str) -> Variables:
@@ -159,29 +187,42 @@ class ActionModule(ActionBase):
 
     def _check_settings(self, mine: list[str], settings: Variables, variables: Variables) -> None:
         wanted: list[values.Listener] = []
-        for role in (role_facts.SHARED, *mine):
-            options = role_facts.options(role)
-            given = {name: value for name, value in settings.items() if name in options and name in variables}
-            self.problems += values.spec_problems(role, options, given)
-        problems, settings = values.checked_entries(self.host, _options([role_facts.SHARED, *mine]), settings)
+        problems, settings = values.checked_entries(self.host, _typed([role_facts.SHARED, *mine], settings), settings)
         self.problems += problems
         for component in mine:
-            self.problems += role_problems(component, settings)
+            self._whatever_it_is_given(component, self._check_role, component, settings, variables)
         for component in _present(mine, settings):
             self.problems += values.version_problems(component, str(settings.get(f"{component}_version", "")))
             found, problems = values.listeners(component, settings)
             wanted += found
             self.problems += problems
             self._check_files(component, settings)
-        if "grafana" in _present(mine, settings):
-            find = self._finder("grafana")
-            self.problems += grafana_problems(settings, variables["groups"], variables["hostvars"], find)
         wanted += values.service_listeners(self.host, settings)
         self.problems += values.port_problems(wanted)
         self.problems += values.tls_problems(settings)
         if settings.get("monitoring_secrets_dir"):
             self.problems += values.secrets_problems(str(settings["monitoring_secrets_dir"]))
         self.problems += artifacts.lock_problems(artifacts.locks(*_mirror_and_lock(settings)))
+
+    def _check_role(self, component: str, settings: Variables, variables: Variables) -> None:
+        self.problems += role_problems(component, settings)
+        if component in _present(["grafana"], settings):
+            find = self._finder(component)
+            self.problems += grafana_problems(settings, variables["groups"], variables["hostvars"], find)
+
+    def _check_types(self, mine: list[str], settings: Variables, variables: Variables) -> Variables:
+        """The settings, with the default in the place of each that is wrong, so that all else can be checked."""
+        right = dict(settings)
+        for role in (role_facts.SHARED, *mine, *role_facts.routines()):
+            options = role_facts.typed(role, settings)
+            given = {name: value for name, value in settings.items() if name in options and name in variables}
+            if role in role_facts.routines():
+                options = {name: options[name] for name in given}  # what it needs is asked at its turn
+            found = values.spec_problems(role, options, given)
+            self.problems += found
+            if found:
+                right |= {name: options[name].get("default") for name in values.wrong_names(options, given)}
+        return right
 
     def _check_files(self, component: str, settings: Variables) -> None:
         """Files on the control node that the role will copy."""
@@ -214,6 +255,11 @@ class ActionModule(ActionBase):
         skew = host_look.skew_warning(look, before, time.time())
         if skew:
             self.warnings.append(f"{self.host}: {skew}")
+        if any(one.downgrade for one in wanted):
+            self.warnings.append(
+                "monitoring_allow_downgrade is true, so no version is refused for being older than the installed one. "
+                "What to do: take it out of the inventory once the older version runs."
+            )
         self.warnings += host_look.forgotten_warnings(look, self.host, mine)
         self.problems += host_look.host_problems(look, mine, wanted)
         missing = [one for one in wanted if one.name not in look.releases and values.is_version(one.version)]
@@ -283,9 +329,9 @@ class ActionModule(ActionBase):
         return sizes
 
 
-def _options(roles: t.Iterable[str]) -> Variables:
-    """The typed variables of several roles."""
-    return {name: option for role in roles for name, option in role_facts.options(role).items()}
+def _typed(roles: t.Iterable[str], names: t.Collection[str]) -> Variables:
+    """The typed variables of several roles. C(names): a host's variables, which may be further lists of services."""
+    return {name: option for role in roles for name, option in role_facts.typed(role, names).items()}
 
 
 def _present(mine: list[str], settings: Variables) -> list[str]:

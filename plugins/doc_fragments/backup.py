@@ -42,4 +42,8 @@ options:
     description: The longest time that restic may take in all, in seconds.
     type: float
     default: 21600.0
+  progress:
+    description: Seconds after which it says how far it is, again and again. Zero for never.
+    type: float
+    default: 0.0
 """

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.silence import alertmanager_api, silence_matchers
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.silence import alertmanager_api, wanted_silences
 
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"alertmanager_api": alertmanager_api, "silence_matchers": silence_matchers}
+        return {"alertmanager_api": alertmanager_api, "silence_matchers": wanted_silences}

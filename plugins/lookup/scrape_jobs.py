@@ -9,7 +9,8 @@ name: scrape_jobs
 short_description: What Prometheus has to scrape, from the inventory
 version_added: 0.1.0
 description:
-  - One job for each component whose group has hosts, and one for each name in C(monitoring_services) of any host.
+  - One job for each component whose group has hosts, and one for each name in C(monitoring_services) of any host, and in
+    the further lists whose names begin with C(monitoring_services_).
   - C(probe) is the job of what the hosts of the group C(blackbox_exporter) probe. It has a target for each probe of each host.
   - C(instance) is the inventory name of the host. Targets are grouped so that each job becomes one file of file_sd.
 author: opswatch.monitoring contributors (@opswatch)

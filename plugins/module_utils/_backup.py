@@ -12,24 +12,46 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import shutil
-import sqlite3
+import signal
 import time
 import typing as t
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
-from . import _ask, _files, _generations, _snapshot
+from . import _ask, _data, _files, _generations, _grafana_database, _snapshot
 from ._endpoint import endpoint_of
 from ._errors import ComponentError
 from ._layout import GENERATIONS_HOME, Layout
 from ._ready import Endpoint
+from ._swap import WORK, refuse_unproved
 
 FORMAT = 1
 TAG = "opswatch.monitoring"
 PARTIAL_TAG = "opswatch.monitoring.partial"  # of a backup of some components only
 STAGE = f"{GENERATIONS_HOME}/.backup"
 MANIFEST = f"{STAGE}/manifest.json"
+NOTE = f"{STAGE}-snapshot.json"  # what Prometheus was asked for
+PATIENCE = 3600  # seconds after which a snapshot that was asked for is not made any more
 SETTLED = 90  # seconds: what was scraped before is in the TSDB by now
+
+
+class Ended(BaseException):
+    """A signal came that ends a process. No Exception, of which the failure of one component would be made."""
+
+
+def raise_when_ended() -> None:
+    """Have such a signal raise, so that what was begun is removed. Of SIGKILL nobody hears: C(tidy) of the next run."""
+    heard = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+
+    def end(number: int, _frame: object) -> None:
+        for one in heard:  # another one does not keep it from that
+            signal.signal(one, lambda *_heard: None)
+        raise Ended(signal.Signals(number).name)
+
+    for one in heard:
+        signal.signal(one, end)
 
 
 @dataclass(frozen=True)
@@ -58,6 +80,10 @@ def megabytes(size: float) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
+def shown(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
+
+
 @dataclass(frozen=True)
 class Source:
     """A component of this host, and how it is asked."""
@@ -83,6 +109,7 @@ class Source:
 def collect(source: Source) -> Part:
     """Copy the state of a component into the stage, and prepare its data."""
     layout, number = source.layout, source.number
+    refuse_unproved(layout)
     manifest = _generations.manifest(layout, number) or {}
     os.makedirs(source.stage, mode=0o700)
     _copy(layout.generation(number), f"{source.stage}/generation")
@@ -111,18 +138,29 @@ def manifest_of(host: str, parts: t.Mapping[str, Part], created: float) -> dict[
 
 def paths(parts: t.Mapping[str, Part]) -> list[str]:
     """What restic is given."""
-    return [STAGE, *(part.data for part in parts.values() if part.data and not part.data.startswith(STAGE))]
+    return [STAGE, *_live(parts)]
+
+
+def excluded(parts: t.Mapping[str, Part]) -> list[str]:
+    """What restic leaves out of that: in a live folder, what is ours."""
+    return [f"{folder}/{name}" for folder in _live(parts) for name in (WORK, f"{_data.OURS}*")]
 
 
 def tidy() -> None:
     """Remove what this run made beside the live data, or what a killed one left."""
-    noted = _files.read_json(f"{STAGE}/snapshot.json") or {}
+    _files.remove(STAGE)  # first, as secrets are in it
+    noted = _files.read_json(NOTE) or {}
     for folder in noted.get("remove", []):
         _files.remove(folder)
-    if noted.get("asked_at"):
-        for folder in _made_about(noted["folder"], noted["asked_at"]):
-            _files.remove(folder)
-    _files.remove(STAGE)
+    for asked in noted.get("unanswered", []):
+        for folder in _made_about(asked["folder"], asked["asked_at"]):
+            with suppress(OSError):  # the server is at it still
+                _files.remove(folder)
+    unanswered = _unanswered()  # the next run looks again
+    if unanswered:
+        _files.write_json(NOTE, {"unanswered": unanswered})
+    else:
+        _files.remove(NOTE)
 
 
 # --- each component ---
@@ -138,11 +176,15 @@ def _prometheus(source: Source, part: Part) -> Part:
     folder = f"{stated['storage.tsdb.path']}/snapshots"
     fixed = f"{folder}/opswatch"
     # Known before it is there, so that it is found and removed if this process is killed meanwhile.
-    _files.write_json(f"{STAGE}/snapshot.json", {"folder": folder, "asked_at": time.time(), "remove": [fixed]})
+    before = _unanswered()
+    asked = {"folder": folder, "asked_at": time.time()}
+    _files.write_json(NOTE, {"unanswered": [*before, asked], "remove": [fixed]})
     _files.remove(fixed)
+    # Before, as it has nothing of what is scraped while it is made, which takes minutes on a large server.
+    moment = int(time.time()) - SETTLED
     made = _snapshot.take(endpoint, stated)
     os.rename(made, fixed)
-    moment = int(time.time()) - SETTLED
+    _files.write_json(NOTE, {"unanswered": before, "remove": [fixed]})
     size, number = _size(fixed)
     counted = asdict(_snapshot.counts(fixed))
     counted.update(asked_at=moment, series_then=_snapshot.number_of_series(endpoint, moment))
@@ -174,33 +216,20 @@ def _alertmanager(source: Source, part: Part) -> Part:
 
 def _grafana(source: Source, part: Part) -> Part:
     """Its database while it is in use, and each dashboard as a file of its own beside it."""
-    database = f"{source.layout.data}/grafana.db"
-    if not os.path.isfile(database):
-        return replace(part, notes=("its database is not on this host: back it up where it is",))
+    database = _grafana_database.of(source.layout)
+    if database is None:
+        return replace(part, notes=("its database is not one that can be copied here: back it up where it is",))
+    foreign = database.foreign()
+    if foreign:
+        found = ", ".join(foreign)
+        return replace(part, notes=(f"its database is not Grafana's alone ({found}): back it up where it is",))
     data = f"{source.stage}/data"
     os.makedirs(f"{data}/dashboards", mode=0o700)
-    copy = f"{data}/grafana.db"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as live, sqlite3.connect(copy) as target:
-        live.backup(target)
-    status = os.stat(database)
-    _files.set_access(copy, 0o640, status.st_uid, status.st_gid)
-    for uid, text in dashboards(copy):
+    copied = database.copy(f"{data}/{database.file}")
+    for uid, text in copied:
         _files.write_file(f"{data}/dashboards/{os.path.basename(uid)}.json", text.encode(), 0o600)
-    number = len(os.listdir(f"{data}/dashboards"))
     size, files = _size(data)
-    return replace(part, data=data, bytes=size, files=files, counts={"dashboards": number})
-
-
-def dashboards(database: str) -> list[tuple[str, str]]:
-    """(UID, JSON) of each dashboard in a database of Grafana's; none where it has no such table yet."""
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        try:
-            rows = connection.execute("SELECT uid, data FROM dashboard WHERE is_folder = 0").fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return []
-            raise
-    return [(str(uid), data.decode() if isinstance(data, bytes) else str(data)) for uid, data in rows]
+    return replace(part, data=data, bytes=size, files=files, counts={"dashboards": len(copied)})
 
 
 def _loki(source: Source, part: Part) -> Part:
@@ -213,8 +242,20 @@ def _loki(source: Source, part: Part) -> Part:
             seen = f"HTTP {got.status}: {got.text[:200]}" if got.status else got.text
             raise ComponentError(f"POST {endpoint.base}/flush was refused", seen, "see Loki's journal")
     size, number = _size(source.layout.data)
-    notes = () if os.path.isdir(f"{source.layout.data}/chunks") else ("its chunks are not on this host",)
+    elsewhere = _chunks_elsewhere(source.layout)
+    notes = (f"its chunks in {', '.join(elsewhere)} are not in the backup",) if elsewhere else ()
     return replace(part, data=source.layout.data, bytes=size, files=number, counts={"files": number}, notes=notes)
+
+
+def _chunks_elsewhere(layout: Layout) -> list[str]:
+    """Where Loki has chunks outside of its data folder. By its configuration: one that is new has no chunks yet."""
+    text = _files.read_bytes(f"{layout.etc}/config.yml").decode(errors="replace")
+    stated = {
+        key: set(re.findall(rf"^[ -]*{key}: *[\"']?([^\s\"']+)", text, re.MULTILINE))
+        for key in ("object_store", "chunks_directory")
+    }
+    folders = {one for one in stated["chunks_directory"] if not f"{one}/".startswith(f"{layout.data}/")}
+    return sorted(stated["object_store"] - {"filesystem"} | folders)
 
 
 _DATA: dict[str, t.Callable[[Source, Part], Part]] = {
@@ -226,6 +267,16 @@ _DATA: dict[str, t.Callable[[Source, Part], Part]] = {
 
 
 # --- parts ---
+
+
+def _live(parts: t.Mapping[str, Part]) -> list[str]:
+    return [part.data for part in parts.values() if part.data and not part.data.startswith(STAGE)]
+
+
+def _unanswered() -> list[dict[str, t.Any]]:
+    """The snapshots that were asked for, and that the server may make still."""
+    noted = (_files.read_json(NOTE) or {}).get("unanswered", [])
+    return [one for one in noted if time.time() - one["asked_at"] <= PATIENCE]
 
 
 def _made_about(folder: str, moment: float) -> list[str]:
@@ -247,9 +298,11 @@ def _copy(source: str, target: str) -> None:
 
 
 def _size(folder: str) -> tuple[int, int]:
-    """(bytes, files) below a folder; what goes away meanwhile counts no more."""
+    """(bytes, files) below a folder; what goes away meanwhile counts no more, and what is ours not at all."""
     total = number = 0
     for name in _files.relative_files(folder):
+        if name.startswith((f"{WORK}/", _data.OURS)):
+            continue
         try:
             status = os.lstat(f"{folder}/{name}")
         except FileNotFoundError:

@@ -20,6 +20,7 @@ OPTIONS: dict[str, t.Any] = {
     "server_password": {"type": "str", "no_log": True},
     "textfile": {"type": "path", "default": "/var/lib/node_exporter/textfile/opswatch_backup.static.prom"},
     "timeout": {"type": "float", "default": 21600.0},
+    "progress": {"type": "float", "default": 0.0},  # the control node's side sees to it
 }
 
 

@@ -24,7 +24,7 @@ def look(layout: Layout, keep: int) -> dict[str, t.Any]:
     found["bytes"] = size(layout.generations) + size(layout.releases)
     if current is None:
         return found
-    found["version"] = current.version
+    found["version"] = (_generations.read(layout, _generations.proven(layout)) or current).version
     if not current.committed or any(map(os.path.lexists, (layout.journal, layout.adoption))):
         return {**found, "busy": "a change that was begun is not finished"}
     committed = {

@@ -54,6 +54,7 @@ class Server:
 
     folders: dict[str, Folder] = field(default_factory=dict)
     dashboards: list[Listed] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # UIDs of the folders in which a tree has its place
 
     def name(self, folder: str) -> str:
         return self.folders[folder].title if folder in self.folders else "the root"
@@ -74,6 +75,12 @@ def look(grafana: Grafana) -> Server:
         if len(found) < PAGE:
             return server
         page += 1
+
+
+def is_empty(grafana: Grafana, folder: str) -> bool:
+    """Asked anew: whatever is in a folder goes with it."""
+    server = look(grafana)
+    return folder not in {one.folder for one in server.dashboards} | {one.parent for one in server.folders.values()}
 
 
 def read_one(grafana: Grafana, uid: str) -> Read:
@@ -147,7 +154,7 @@ class Outcome:
 
 
 class Sync:
-    """One run. C(check): find out everything, write nothing."""
+    """One tree. C(check): find out everything, write nothing."""
 
     def __init__(self, grafana: Grafana, root: str, owner: str, prune: bool, check: bool) -> None:
         self.grafana = grafana
@@ -156,28 +163,63 @@ class Sync:
         self.prune = prune
         self.check = check
         self.outcome = Outcome()
+        self._new: list[tuple[Folder, str]] = []
+        self._wanted: list[Wanted] = []
+        self._found: dict[str, Read] = {}
+        self._todo = Plan()
 
     def run(self, folders: t.Sequence[t.Mapping[str, str]], dashboards: t.Sequence[t.Mapping[str, t.Any]]) -> Outcome:
         """C(folders), C(dashboards): as C(plugin_utils/dashboard_tree.py) describes them."""
-        server = look(self.grafana)
+        run_all([(self, {"folders": folders, "dashboards": dashboards})])
+        return self.outcome
+
+    def read(self, tree: t.Mapping[str, t.Any], server: Server) -> None:
+        """Where everything belongs, and what of it is there. The listing has the folders to come from here on."""
         if self.root and self.root not in server.folders:
             raise missing_folder(self.root)
-        places, new = self._places(folders, server)
-        wanted = [
+        places, self._new = self._places(tree["folders"], server)
+        server.folders.update({folder.uid: folder for folder, _earlier in self._new})
+        server.used |= set(places.values())
+        self._wanted = [
             Wanted(str(one["file"]), places[one["folder"]], owned(clean(one["model"]), self.owner))
-            for one in dashboards
+            for one in tree["dashboards"]
         ]
-        read = read_wanted(self.grafana, wanted, server.dashboards)
+        self._found = read_wanted(self.grafana, self._wanted, server.dashboards)
+
+    def uids(self) -> set[str]:
+        return {one.uid for one in self._wanted}
+
+    def hand_over(self, server: Server, wanted: t.Collection[str]) -> None:
+        """What has moved to another tree is nobody's until that one writes it. Deleted, it would lose its history."""
+        moved = set(wanted) - self.uids()
+        server.dashboards = [one.without(self.owner) if one.uid in moved else one for one in server.dashboards]
+
+    def plan(self, server: Server) -> None:
+        """What is to be done. The listing is from here on as it will be then: the next tree goes by it."""
         titles = {uid: folder.title for uid, folder in server.folders.items()}
-        titles.update({folder.uid: folder.title for folder, _earlier in new})
         is_old = self.grafana.version < (11,)
-        todo = plan(wanted, server.dashboards, read, titles, self.owner, self.prune, names_of_folders=is_old)
+        listed = server.dashboards
+        todo = plan(self._wanted, listed, self._found, titles, self.owner, self.prune, names_of_folders=is_old)
+        self._todo = todo
         self.outcome.unchanged = len(todo.unchanged)
-        self._write_folders(new, server)
-        self._write(todo, read, server)
-        if self.prune:
-            self._prune_folders(set(places.values()), server, todo)
-        return self.outcome
+        passing = {one.uid for one in (*todo.deletions, *todo.writes)}
+        server.dashboards = [one for one in listed if one.uid not in passing] + [one.listed() for one in todo.writes]
+
+    def write(self, server: Server) -> None:
+        """One after the other: SQLite, which most servers have, has one writer, and lets the others fail."""
+        for folder, earlier in self._new:
+            self.outcome.note_folder("renamed" if earlier else "created", folder.title, earlier, folder.title)
+            if not self.check:
+                (rename_folder if earlier else create_folder)(self.grafana, folder)
+        for gone in self._todo.first:
+            self._delete(gone, server)
+        for one in self._todo.writes:
+            found = self._found.get(one.uid)
+            if not self.check:
+                self._save(one, found)
+            self._note_written(one, found, server)
+        for gone in self._todo.last:
+            self._delete(gone, server)
 
     def _places(
         self, folders: t.Sequence[t.Mapping[str, str]], server: Server
@@ -201,25 +243,6 @@ class Sync:
 
     def _uid_of_folder(self, path: str) -> str:
         return derived_uid(f"{self.root}/{path}".lstrip("/"))
-
-    def _write_folders(self, new: t.Sequence[tuple[Folder, str]], server: Server) -> None:
-        for folder, earlier in new:
-            self.outcome.note_folder("renamed" if earlier else "created", folder.title, earlier, folder.title)
-            if not self.check:
-                (rename_folder if earlier else create_folder)(self.grafana, folder)
-            server.folders[folder.uid] = folder
-
-    def _write(self, todo: Plan, read: t.Mapping[str, Read], server: Server) -> None:
-        """One after the other: SQLite, which most servers have, has one writer, and lets the others fail."""
-        for gone in todo.first:
-            self._delete(gone, server)
-        for one in todo.writes:
-            earlier = read.get(one.uid)
-            if not self.check:
-                self._save(one, earlier)
-            self._note_written(one, earlier, server)
-        for gone in todo.last:
-            self._delete(gone, server)
 
     def _note_written(self, one: Wanted, earlier: Read | None, server: Server) -> None:
         name = f"{one.file} ({one.title})"
@@ -275,27 +298,52 @@ class Sync:
         action = f"deleted {one.title} from {server.name(one.folder)}"
         self.outcome.note(action, f"{one.title} ({one.uid})", before, "")
 
-    def _prune_folders(self, kept: t.Container[str], server: Server, todo: Plan) -> None:
+    def prune_folders(self, server: Server) -> None:
         """Folders that an earlier run made for its tree, as their UID tells, and that hold nothing any more."""
-        gone = {one.uid for one in todo.deletions}
-        held = [one.folder for one in server.dashboards if one.uid not in gone] + [one.folder for one in todo.writes]
+        held = server.used | {one.folder for one in server.dashboards}
         ways = {uid: _way(uid, self.root, server.folders) for uid in server.folders}
         # The deepest first: then one that held but empty folders is empty too.
         for uid in sorted(ways, key=lambda uid: -len(ways[uid] or [])):
             way, folder = ways[uid], server.folders[uid]
             is_ours = bool(way) and uid == self._uid_of_folder("/".join(way or []))
-            if not is_ours or uid in kept or uid in held or uid in {one.parent for one in server.folders.values()}:
+            if not is_ours or uid in held or uid in {one.parent for one in server.folders.values()}:
                 continue
             del server.folders[uid]
-            if not self.check:
-                try:
-                    delete_folder(self.grafana, uid)
-                except ApiError as error:
-                    if error.status not in IN_USE:
-                        raise
-                    self.outcome.actions.append(f"left the folder {folder.title}: {error.seen}")
-                    continue
+            if refusal := "" if self.check else self._delete_folder(uid):
+                self.outcome.actions.append(f"left the folder {folder.title}: {refusal}")
+                continue
             self.outcome.note_folder("deleted", folder.title, folder.title, "")
+
+    def _delete_folder(self, uid: str) -> str:
+        """Why it stays; empty where it is gone."""
+        if not is_empty(self.grafana, uid):
+            return "something has come into it"
+        try:
+            delete_folder(self.grafana, uid)
+        except ApiError as error:
+            if error.status not in IN_USE:
+                raise
+            return error.seen
+        return ""
+
+
+def run_all(trees: t.Sequence[tuple[Sync, t.Mapping[str, t.Any]]]) -> None:
+    """Trees of one server, by one listing: each is planned, and knows of the others, before the first write."""
+    if not trees:
+        return
+    server = look(trees[0][0].grafana)
+    for sync, tree in trees:
+        sync.read(tree, server)
+    wanted = {uid for sync, _tree in trees for uid in sync.uids()}
+    for sync, _tree in trees:
+        sync.hand_over(server, wanted)
+    for sync, _tree in trees:
+        sync.plan(server)
+    for sync, _tree in trees:
+        sync.write(server)
+    for sync, _tree in trees:
+        if sync.prune:
+            sync.prune_folders(server)
 
 
 # --- the other way ---

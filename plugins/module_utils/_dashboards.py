@@ -13,7 +13,7 @@ import typing as t
 import unicodedata
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ._errors import ComponentError
 
@@ -103,6 +103,10 @@ class Wanted:
     def place(self) -> tuple[str, str]:
         return (self.folder, slug(self.title))
 
+    def listed(self) -> Listed:
+        """As the listing has it once it is written."""
+        return Listed(self.uid, self.title, self.folder, tuple(self.model.get("tags") or ()))
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -116,6 +120,9 @@ class Listed:
     @property
     def place(self) -> tuple[str, str]:
         return (self.folder, slug(self.title))
+
+    def without(self, owner: str) -> Listed:
+        return replace(self, tags=[tag for tag in self.tags if tag != OWNER_TAG + owner])
 
     def owners(self) -> set[str]:
         return {tag[len(OWNER_TAG) :] for tag in self.tags if tag.startswith(OWNER_TAG)}

@@ -10,12 +10,17 @@ import time
 import typing as t
 from urllib.parse import quote
 
-from . import _ask, _snapshot
+from . import _ask, _silence, _snapshot
 from ._errors import ComponentError
-from ._ready import Endpoint
+from ._ready import Endpoint, wait_until_ready
 
 # Every series that a recording rule of ours or of somebody else's makes: by convention they have a colon.
 RECORDED = 'count by (__name__) ({__name__=~".+:.+"})'
+# Rules that are evaluated less often cannot be judged in the time that a change is waited for.
+LONGEST_INTERVAL = 60  # seconds
+# Prometheus passes on what its discoveries found each five seconds, and begins to scrape it each five seconds. One
+# more, as it tells whole seconds.
+DISCOVERED = 11  # seconds
 
 State = dict[str, list[str]]
 WORDS = {
@@ -26,33 +31,58 @@ WORDS = {
 }
 
 
-def look(name: str, endpoint: Endpoint) -> State:
-    """What is well now, by kind, as sorted texts. Raises where the server cannot be asked."""
-    return _alertmanager(endpoint) if name == "alertmanager" else _prometheus(endpoint)
+def look(name: str, endpoint: Endpoint, since: float | None = None) -> State:
+    """What is well now, by kind, as sorted texts. Raises where the server cannot be asked.
+
+    C(since): only results of the last so many seconds count; else what Prometheus takes for the present.
+    """
+    return _alertmanager(endpoint) if name == "alertmanager" else _prometheus(endpoint, since)
 
 
 def first_look(name: str, endpoint: Endpoint, patience: float = 30.0) -> State:
-    """Before a change. A cluster that has just come together needs some seconds until it has settled."""
+    """Before a change. A server that has just started is waited for: what it has not tried yet would count for nothing,
+    and a cluster that has just come together needs some seconds until it has settled. C(patience): seconds without any
+    progress, of which a server that reads its log makes some."""
+    wait_until_ready(endpoint, lambda: None, patience)
     until = time.monotonic() + patience
     while True:
         try:
-            return look(name, endpoint)
+            if name == "alertmanager" or not _has_just_started(endpoint):
+                return look(name, endpoint)
         except ComponentError:
             if time.monotonic() >= until:
                 raise
         time.sleep(1)
 
 
-def _prometheus(endpoint: Endpoint) -> State:
+def _has_just_started(endpoint: Endpoint) -> bool:
+    """Whether there are targets and rules that it will try within its first minute, and has not yet."""
+    # Not startTime: before it reads its configuration it may replay its log for minutes.
+    begun = _silence.parse_time(_snapshot.answer(endpoint, "/status/runtimeinfo")["lastConfigTime"])
+    age = time.time() - begun.timestamp()
+    if age < 0 or age > DISCOVERED + LONGEST_INTERVAL:
+        return False
+    targets, rules = _tried(endpoint)
+    return age < DISCOVERED or any(one["health"] == "unknown" for one in [*targets, *(rule for _group, rule in rules)])
+
+
+def _tried(endpoint: Endpoint) -> tuple[list[dict[str, t.Any]], list[tuple[str, dict[str, t.Any]]]]:
+    """(targets, (group, rule) of those that are evaluated often enough to be judged)."""
     targets = _snapshot.answer(endpoint, "/targets?state=active")["activeTargets"]
     groups = _snapshot.answer(endpoint, "/rules")["groups"]
-    recorded = _snapshot.answer(endpoint, f"/query?query={quote(RECORDED)}")["result"]
-    up = {_target(one) for one in targets if one["health"] == "up"}
-    well = {f"{group['name']}: {rule['name']}" for group in groups for rule in group["rules"] if rule["health"] == "ok"}
+    judged = [group for group in groups if group["interval"] <= LONGEST_INTERVAL]
+    return targets, [(str(group["name"]), rule) for group in judged for rule in group["rules"]]
+
+
+def _prometheus(endpoint: Endpoint, since: float | None) -> State:
+    targets, rules = _tried(endpoint)
+    window = "" if since is None else f"&lookback_delta={max(since, 1):.0f}"
+    recorded = _snapshot.answer(endpoint, f"/query?query={quote(RECORDED)}{window}")["result"]
+    names = {str(one["metric"].get("__name__")) for one in recorded}
     return {
-        "targets": sorted(up),
-        "rules": sorted(well),
-        "answers": sorted(str(one["metric"].get("__name__")) for one in recorded),
+        "targets": sorted({_target(one) for one in targets if one["health"] == "up"}),
+        "rules": sorted({f"{group}: {rule['name']}" for group, rule in rules if rule["health"] == "ok"}),
+        "answers": sorted({str(rule["name"]) for _group, rule in rules} & names),
     }
 
 
@@ -98,17 +128,19 @@ def shown(gone: t.Mapping[str, t.Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def wait(name: str, endpoint: Endpoint, before: State, patience: float) -> float:
-    """Wait until all is as before; returns the seconds that it took. Raises with what is missing."""
+def wait(name: str, endpoint: Endpoint, before: State, patience: float) -> tuple[float, State]:
+    """Wait until all is as before; returns the seconds that it took, and what is well. Raises with what is missing."""
     begun = time.monotonic()
     while True:
+        now: State = {}
         try:
-            gone, problem = missing(before, look(name, endpoint)), None
+            now = look(name, endpoint, time.monotonic() - begun)
+            gone, problem = missing(before, now), None
         except ComponentError as error:
             gone, problem = {}, error
         waited = time.monotonic() - begun
         if not gone and problem is None:
-            return waited
+            return waited, now
         if waited >= patience:
             raise problem or ComponentError(
                 f"{name} does not do what it did before the change, for {patience:g} s now",

@@ -54,6 +54,15 @@ def read(layout: Layout, number: int | None) -> Generation | None:
     )
 
 
+def proven(layout: Layout) -> int | None:
+    """The generation to go back to: the current one if it is proven, else the one that an interrupted run noted."""
+    current = read(layout, current_number(layout))
+    if current and current.committed:
+        return current.number
+    noted = read(layout, (_files.read_json(layout.journal) or {}).get("from"))
+    return noted.number if noted and noted.committed else None
+
+
 def state(
     version: str,
     unit: str,

@@ -21,7 +21,7 @@ import subprocess
 import typing as t
 from contextlib import closing
 
-from . import _files
+from . import _files, _grafana_database
 from ._errors import ComponentError
 from ._grafana_api import Grafana, connect
 from ._http import ApiError
@@ -32,12 +32,35 @@ SERVICE_ACCOUNT = "opswatch"
 ROUNDS, LENGTH = 10000, 50
 PATIENCE = 120  # seconds that its command for a reset may take
 
+# Documented in plugins/modules/grafana_admin.py.
+OPTIONS: dict[str, t.Any] = {
+    "url": {"type": "str", "default": "http://127.0.0.1:3000"},
+    "ca_path": {"type": "path"},
+    "server_name": {"type": "str"},
+    "timeout": {"type": "float", "default": 30.0},
+    "user": {"type": "str", "default": "admin"},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "token_name": {"type": "str", "default": "opswatch", "no_log": False},
+    "datasources": {"type": "list", "elements": "str"},
+    "plugins": {"type": "path"},
+    "dashboards": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "str", "required": True},
+            "owner": {"type": "str", "required": True},
+            # Not secret, but hundreds of kilobytes: the log of the host is to have none of them.
+            "tree": {"type": "str", "no_log": True},
+        },
+    },
+}
+
 
 class Host(t.NamedTuple):
     """Where things are on the host."""
 
     layout: Layout
-    database: str = ""  # its SQLite file; empty where it uses another database
 
     @property
     def folder(self) -> str:
@@ -98,6 +121,10 @@ class Administrator:
 
     def login(self) -> Grafana:
         return self._connect(user=self.user, password=self.password)
+
+    def automation(self) -> Grafana:
+        """With the token, which costs Grafana no hash of a password for each request."""
+        return self._connect(token_file=self.host.token_file)
 
     def _connect(self, **login: str) -> Grafana:
         return connect({"validate_certs": True, **self.api, **login})
@@ -168,12 +195,17 @@ class Administrator:
         return ""
 
     def _by_database(self) -> str:
-        if not os.path.exists(self.host.database):
-            return "it is no SQLite file here"
         try:
-            return set_password(self.host.database, self.user, self.password)
-        except sqlite3.Error as error:
+            found = _grafana_database.of(self.host.layout)
+            if found is None:
+                return "it is neither a SQLite file here nor a PostgreSQL that grafana.ini names by its host"
+            if isinstance(found, _grafana_database.Sqlite):
+                return set_password(found.path, self.user, self.password)
+            salt = _new_salt()
+            is_known = found.set_password(self.user, hashed(self.password, salt), salt)
+        except (sqlite3.Error, ComponentError) as error:
             return str(error)
+        return "" if is_known else f"it has no user {self.user}"
 
     # --- the token ---
 
@@ -279,6 +311,10 @@ def hashed(password: str, salt: str) -> str:
     return hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), ROUNDS, LENGTH).hex()
 
 
+def _new_salt() -> str:
+    return secrets.token_hex(5)
+
+
 def set_password(database: str, user: str, password: str) -> str:
     """Write a password into Grafana's SQLite file, while it runs, and forget wrong logins. Why not, or nothing."""
     with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=30, isolation_level=None)) as file:
@@ -287,7 +323,7 @@ def set_password(database: str, user: str, password: str) -> str:
         if found is None:
             file.execute("ROLLBACK")
             return f"it has no user {user}"
-        salt = found[1] or secrets.token_hex(5)
+        salt = found[1] or _new_salt()
         change = 'UPDATE "user" SET password = ?, salt = ? WHERE id = ?'
         file.execute(change, (hashed(password, salt), salt, found[0]))
         if file.execute("SELECT 1 FROM sqlite_master WHERE name = 'login_attempt'").fetchone():

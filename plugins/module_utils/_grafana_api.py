@@ -34,6 +34,15 @@ REMEDIES = {
     403: "use an account, or a service account, with the role Admin in this organisation",
     412: "somebody changed it at the same time: look at it, then run again",
 }
+TAKEN = "give one of the two another title, or move it to another folder"
+# Where the status does not tell enough: by the kind that Grafana gives with it, or by its words.
+REMEDIES_BY_WORDS = {
+    # So says 9.3 of a token that it does not know, or does not know any more.
+    (500, "invalid API key"): REMEDIES[401],
+    (400, "Folder not found"): "somebody removed the folder at the same time: run again",
+    (400, "name-match"): TAKEN,
+    (412, "name-exists"): TAKEN,
+}
 OLDEST = (9, 3)
 
 
@@ -47,9 +56,9 @@ class Grafana(_http.Api):
         try:
             return super().ask(method, path, params, body)
         except _http.ApiError as error:
-            # So says 9.3 of a token that it does not know, or does not know any more.
-            if error.status == 500 and error.seen == "invalid API key":
-                error.remedy = REMEDIES[401]
+            kind = str(error.data.get("status")) if isinstance(error.data, dict) else ""
+            for words in (error.seen, kind):
+                error.remedy = REMEDIES_BY_WORDS.get((error.status, words), error.remedy)
             raise
 
     def health(self) -> dict[str, t.Any]:

@@ -162,15 +162,18 @@ class Api:
                 else f"look whether {self.name} is at this address and not a proxy, a login page or another path of it",
                 status,
             )
-        remedy = self.remedies.get(status) or (self.remedies[500] if status >= 500 else "")
+        remedy = self.remedies.get(status) or self.remedies[500 if status >= 500 else 400]
         return ApiError(what, message(data), remedy, status, data)
 
 
 NOT_JSON = object()
 
 REMEDIES = {
+    400: "correct what the answer names; the log of the service may say more",
     401: "correct user and password, or the token. It is not tried again: several wrong logins lock an account",
     403: "give this account the right to do it, or use another one",
+    404: "it may have been removed meanwhile: then run again; else correct the address of the service, with its path",
+    409: "another one has its name or its place: give one of the two another name, or remove that one",
     429: "run again later, or raise the limit of requests of the service or of the proxy before it",
     502: "see whether the service behind the proxy runs, then run again",
     503: "see whether the service runs and is ready, then run again",
@@ -208,7 +211,8 @@ def _unanswered(name: str, asked: str, error: Exception, timeout: float) -> ApiE
     if isinstance(error, requests.exceptions.ConnectionError):
         remedy = f"see whether {name} runs and listens there; a cut connection may mean http in place of https"
         return ApiError(f"{asked}: no connection, or it was cut", seen, remedy)
-    return ApiError(f"{asked} could not be asked", seen, "correct the address and the options of the connection")
+    remedy = "correct the address and the options of the connection; what site.yml has yet to bring is not there"
+    return ApiError(f"{asked} could not be asked", seen, remedy)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -225,4 +229,5 @@ def require_requests(module: AnsibleModule) -> None:
     if REQUESTS_ERROR is not None:
         from ansible.module_utils.basic import missing_required_lib
 
-        module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_ERROR, missing_library="requests")
+        said = f"{missing_required_lib('requests')}. What to do: install its package python3-requests on that host"
+        module.fail_json(msg=said, exception=REQUESTS_ERROR, missing_library="requests")

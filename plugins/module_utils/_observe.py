@@ -37,7 +37,7 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
     ids = account_ids(layout.name)
     status = _service.status(layout.unit_name)
     ours = current is not None or journal is not None
-    fallback = _fallback(current, committed, journal["from"] if journal else None)
+    fallback = _generations.proven(layout)
     secrets = {n: _secrets(generation) for n, generation in all_read.items() if generation and generation.committed}
     strays = _strays(layout, all_read.get(fallback) if fallback else None, secrets.values())
     return Observed(
@@ -69,13 +69,6 @@ def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], package
         data=_is_there(layout.data),
         kept=journal is not None and fallback is not None and _data.has_copy(layout.data, str(fallback)),
     )
-
-
-def _fallback(current: Generation | None, committed: tuple[int, ...], noted: int | None) -> int | None:
-    """The generation to go back to: the current one if it is proven, else the one that an interrupted run noted."""
-    if current and current.committed:
-        return current.number
-    return noted if noted in committed else None
 
 
 def _secrets(generation: Generation) -> tuple[Key, ...]:

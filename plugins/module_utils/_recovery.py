@@ -12,6 +12,7 @@ from . import _adoption, _data, _files, _generations, _service, _undo
 from ._layout import Layout
 from ._plan import Observed, older
 from ._spec import Spec
+from ._swap import refuse_unproved
 from ._way_back import back_to_nothing, resume
 
 
@@ -25,8 +26,13 @@ class Need:
 
 
 def first_need(layout: Layout, spec: Spec, observed: Observed) -> Need | None:
-    """The first of them; whoever has met it observes the host anew and asks again."""
+    """The first of them; whoever has met it observes the host anew and asks again.
+
+    Raises where people have to choose.
+    """
     absent = spec.desired.state == "absent"
+    if not absent:
+        refuse_unproved(layout)
     if observed.current is None and observed.committed:
         link = f"the link {layout.current}, which was gone"
         return Need(f"repair {link}", f"repaired {link}", lambda: _relink(layout, observed))

@@ -3,94 +3,99 @@
 # PRIVATE to the collection: no promise is made to others.
 """Data of a backup in place of the data that is there: beside it first, held against the manifest, swapped, proved.
 
-Until it is proved the earlier data stays in the same folder. A run that is killed is undone by the next one.
+Until it is proved the earlier data stays in the same folder. A run that is killed is undone by the next one that asks
+for the same component.
 """
 
 from __future__ import annotations
 
 import os
+import time
 import typing as t
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
-from . import _backup, _files, _service, _snapshot
+from . import _backup, _files, _grafana_database, _service, _snapshot
 from ._errors import ComponentError
 from ._layout import Layout
 from ._observe import account_ids
+from ._silence import parse_time
+from ._swap import Swap
 
-WORK = ".monitoring-restore"  # in the data folder: one file system, so that a swap is renames
-KEEPS = {WORK, "snapshots", "lost+found"}  # entries that are nobody's data
 RESERVE = 64 << 20  # bytes that stay free
+UNPROVED = 900  # seconds: what a service writes in them on data that has not proved itself may go with that data
 
 
 @dataclass(frozen=True)
-class Swap:
-    """The two sets of entries of one data folder. C(data): the folder."""
+class DatabaseSwap(Swap):
+    """Grafana's database in PostgreSQL, which changes in one transaction. C(database): the live one."""
 
-    data: str
-
-    @property
-    def work(self) -> str:
-        return f"{self.data}/{WORK}"
+    database: _grafana_database.Postgres
 
     @property
-    def new(self) -> str:
-        return f"{self.work}/new"
-
-    @property
-    def old(self) -> str:
-        return f"{self.work}/old"
-
-    def replaced(self, names: t.Sequence[str] | None) -> list[str]:
-        """Live entries that make way. C(names): only these; None for all of the data."""
-        there = [name for name in sorted(os.listdir(self.data)) if name not in KEEPS and not name.startswith(".")]
-        return there if names is None else [name for name in there if name in names]
+    def before(self) -> str:
+        return f"{self.work}/before.sql"
 
     def begin(self, names: t.Sequence[str] | None) -> None:
-        """Say what will be done, then do it. From here on C(undo) brings back what was."""
-        stated = {"replaced": self.replaced(names), "placed": sorted(os.listdir(self.new)), "all": names is None}
-        os.makedirs(self.old, mode=0o700, exist_ok=True)
-        _files.write_json(f"{self.work}/swap.json", stated)
-        for name in stated["replaced"]:
-            os.rename(f"{self.data}/{name}", f"{self.old}/{name}")
-        for name in stated["placed"]:
-            os.rename(f"{self.new}/{name}", f"{self.data}/{name}")
-        _files.flush_folder(self.data)
-
-    @property
-    def begun(self) -> bool:
-        return os.path.exists(f"{self.work}/swap.json")
+        super().begin(())  # a file of SQLite from earlier times is nobody's business
+        self.database.dump(f"{self.before}.new")
+        os.rename(f"{self.before}.new", self.before)
+        try:
+            self.database.load(f"{self.work}/{self.database.file}")
+        except _grafana_database.LoadRefused:
+            os.unlink(self.before)  # nothing has changed, so nothing is to be brought back
+            raise
 
     def undo(self) -> None:
-        """Bring back what was, however far the swap came, and however far an earlier attempt at this."""
-        stated = _files.read_json(f"{self.work}/swap.json") or {}
-        replaced, placed = stated.get("replaced", []), stated.get("placed", [])
-        # What a server that was started on the new data has made beside it is of no more use than that.
-        made = [name for name in self.replaced(None) if name not in placed] if stated.get("all") else []
-        for name in [*placed, *made]:
-            waits = os.path.lexists(f"{self.new}/{name}")  # it never came into place
-            is_back = name in replaced and not os.path.lexists(f"{self.old}/{name}")
-            if not waits and not is_back:
-                _files.remove(f"{self.data}/{name}")
-        for name in os.listdir(self.old) if os.path.isdir(self.old) else []:
-            _files.remove(f"{self.data}/{name}")
-            os.rename(f"{self.old}/{name}", f"{self.data}/{name}")
-        _files.flush_folder(self.data)
-        self.end()
+        if os.path.exists(self.before):
+            self.database.load(self.before)
+        super().undo()
 
-    def end(self) -> None:
-        # The word that something was begun goes first: half of what is removed is nothing to bring back.
-        _files.remove(f"{self.work}/swap.json")
-        _files.remove(self.work)
+    def is_in_use(self, layout: Layout) -> bool:
+        """Whether the service runs on what was loaded: the nearest sign that something was written since."""
+        return os.path.exists(self.before) and _service.status(layout.unit_name).running
 
 
-def recover(layout: Layout) -> list[str]:
-    """Undo what a killed run had begun; returns what was done in words."""
-    swap = Swap(layout.data)
+def swap_of(layout: Layout) -> Swap:
+    database = _grafana_database.of(layout) if layout.name == "grafana" else None
+    return (
+        DatabaseSwap(layout.data, database) if isinstance(database, _grafana_database.Postgres) else Swap(layout.data)
+    )
+
+
+def check_undo(layout: Layout) -> None:
+    """Raise where to undo a swap would lose what a service that runs on the new data has written since."""
+    swap = swap_of(layout)
+    if not swap.in_place:
+        return
+    has = "has"
+    if isinstance(swap, DatabaseSwap):
+        if not swap.is_in_use(layout):
+            return
+        has = "may have"
+    begun, last = os.stat(swap.note).st_mtime, newest(layout)
+    if last > begun + UNPROVED:
+        raise ComponentError(
+            f"a restore of {layout.name} was killed, and its data {has} been written to since",
+            f"the swap was at {_backup.shown(begun)}, {written(layout, last)}",
+            f"to go back to the data from before it, and lose what was written since: `touch {swap.note}` and run this "
+            f"again; to keep what is there, and lose the data from before: `rm -r {swap.work}`",
+        )
+
+
+def recover(layout: Layout, check: bool = False) -> list[str]:
+    """Undo what a killed run had begun; returns in words what was done, or C(check): what would be."""
+    swap = swap_of(layout)
     if not os.path.isdir(swap.work):
         return []
     if not swap.begun:
+        if check:
+            return [f"would remove what a killed restore of {layout.name} has fetched"]
         swap.end()
         return [f"removed what a killed restore of {layout.name} had fetched"]
+    check_undo(layout)
+    if check:
+        return [f"would undo a restore of {layout.name} that was killed, so that its earlier data serves again"]
     _service.command("systemctl", "stop", layout.unit_name, check=False)
     swap.undo()
     _service.command("systemctl", "enable", "--now", "--quiet", layout.unit_name)
@@ -110,19 +115,52 @@ def chosen(snapshots: t.Sequence[t.Mapping[str, t.Any]], wish: str) -> t.Mapping
             "correct restore_host, if it had another name; or backup_repository",
         )
     # Those of some components only are meant by their IDs alone, where there are others.
-    whole = [one for one in snapshots if _backup.TAG in (one.get("tags") or [])] or snapshots
+    whole = [one for one in snapshots if _is_whole(one)] or snapshots
     if wish == "latest":
         return whole[-1]
     by_id = [one for one in snapshots if str(one["id"]).startswith(wish)]
     if len(by_id) == 1:
         return by_id[0]
-    before = [one for one in whole if wish[:4].isdigit() and "-" in wish and str(one["time"]) <= wish]
+    moment = _moment(wish)
+    before = [one for one in whole if moment and _made_at(one) <= moment]
     if before:
         return before[-1]
-    known = "\n".join(f"{one['short_id']}  {str(one['time'])[:19]}" for one in snapshots[-10:])
     raise ComponentError(
-        f"no backup of this host is meant by {wish!r}", known, "take latest, an ID, or a time after it"
+        f"no backup of this host is meant by {wish!r}",
+        "\n".join(listed(snapshots[-10:])),
+        "take latest, an ID, or a time after a whole one; restore_snapshot=list shows all",
     )
+
+
+def listed(snapshots: t.Sequence[t.Mapping[str, t.Any]]) -> list[str]:
+    """A line of each for people: its ID, when it was made, and what of the host is in it."""
+    return [f"{one['short_id']}  {_made_at(one):%Y-%m-%dT%H:%M:%SZ}  {_extent(one)}" for one in snapshots]
+
+
+def _is_whole(snapshot: t.Mapping[str, t.Any]) -> bool:
+    return _backup.TAG in (snapshot.get("tags") or [])
+
+
+def _extent(snapshot: t.Mapping[str, t.Any]) -> str:
+    """One without some of its files, or of an earlier version, does not say which components it has."""
+    if _is_whole(snapshot):
+        return "whole"
+    names = [tag for tag in snapshot.get("tags") or [] if tag != _backup.PARTIAL_TAG]
+    return f"partial ({', '.join(names)})" if names else "partial"
+
+
+def _made_at(snapshot: t.Mapping[str, t.Any]) -> datetime:
+    """As it is shown, to the second, so that the time can be given back."""
+    return parse_time(snapshot["time"]).replace(microsecond=0)
+
+
+def _moment(wish: str) -> datetime | None:
+    if "-" not in wish:  # an ID, of which some can be read as a time
+        return None
+    try:
+        return parse_time(wish, timezone.utc)
+    except ComponentError:
+        return None
 
 
 def checked(manifest: t.Mapping[str, t.Any], names: t.Sequence[str], here: t.Sequence[str]) -> list[str]:
@@ -152,7 +190,10 @@ def checked(manifest: t.Mapping[str, t.Any], names: t.Sequence[str], here: t.Seq
 def newest(layout: Layout) -> float:
     """When something of the data that would make way was written last, in seconds since 1970; 0 if there is none."""
     found = 0.0
-    for entry in Swap(layout.data).replaced(ENTRIES.get(layout.name)):
+    swap = swap_of(layout)
+    if isinstance(swap, DatabaseSwap):
+        return time.time() if swap.database.is_filled() else 0  # it does not say when it was written
+    for entry in swap.replaced(ENTRIES.get(layout.name)):
         path = f"{layout.data}/{entry}"
         for name in _files.relative_files(path) if os.path.isdir(path) else [""]:
             try:
@@ -160,6 +201,13 @@ def newest(layout: Layout) -> float:
             except FileNotFoundError:
                 continue
     return found
+
+
+def written(layout: Layout, last: float) -> str:
+    """What C(newest) has found, for people."""
+    if isinstance(swap_of(layout), DatabaseSwap):
+        return "PostgreSQL does not tell when it was written, so that counts as now"
+    return f"{layout.data} was written at {_backup.shown(last)}"
 
 
 def verify(name: str, folder: str, part: t.Mapping[str, t.Any], files: t.Mapping[str, t.Any]) -> None:
@@ -185,6 +233,24 @@ def verify(name: str, folder: str, part: t.Mapping[str, t.Any], files: t.Mapping
                 f"{part['counts']['blocks']}",
                 "choose another restore_snapshot",
             )
+
+
+def check_database(layout: Layout, files: t.Collection[str]) -> None:
+    """Raise where Grafana has another kind of database than when it was backed up. C(files): those of the manifest."""
+    database = _grafana_database.of(layout)
+    wanted = database.file if database else _grafana_database.FILE
+    if f"grafana/data/{wanted}" not in files:
+        raise ComponentError(
+            "Grafana has its database in another place than when the backup was made",
+            f"the backup has no {wanted}",
+            "set grafana_database as it was then, run site.yml, then restore",
+        )
+    if database and database.foreign():
+        raise ComponentError(
+            "the database is not Grafana's alone, so it cannot be replaced",
+            ", ".join(database.foreign()),
+            "give Grafana a database of its own, with its tables in the schema public",
+        )
 
 
 def check_space(folder: str, needed: int) -> None:

@@ -12,6 +12,7 @@ from . import _data, _generations, _way_back
 from ._errors import ComponentError
 from ._layout import Layout
 from ._plan import Generation, older
+from ._swap import refuse_unproved
 
 
 def listed(layout: Layout) -> list[dict[str, t.Any]]:
@@ -50,14 +51,32 @@ def differences(one: Generation, following: Generation) -> list[str]:
     return said
 
 
-def words(entry: t.Mapping[str, t.Any]) -> str:
-    here = ", in force" if entry["current"] else ""
+def words(entry: t.Mapping[str, t.Any], left: bool = False) -> str:
+    """C(left): the one in force was left since."""
+    here = (", was in force" if left else ", in force") if entry["current"] else ""
     differs = f"; what came after it changed {', '.join(entry['differs'])}" if entry["differs"] else ""
     return f"generation {entry['generation']} of {entry['created']}: {entry['version']}{here}{differs}"
 
 
+def lasting(name: str, there: Generation, left: Generation) -> str:
+    """What the inventory needs, as the next run of site.yml brings back what it says."""
+    if there.version != left.version:
+        return (
+            "The inventory is the truth: the next run of site.yml brings back what it says. Put this into it first: "
+            f"{name}_version: {there.version}"
+        )
+    changed = differences(there, left)
+    if not changed:
+        return "The two differ in nothing but secrets, which stay as they are now"
+    return (
+        f"Both have version {left.version}; they differ in: {', '.join(changed)}. The inventory is the truth: the next "
+        "run of site.yml makes its configuration again. Take the change back in the inventory first"
+    )
+
+
 def check(layout: Layout, number: int, borders: t.Sequence[str]) -> None:
     """Raise where the generation is not there, or could not read the data. C(borders): empty means every version."""
+    refuse_unproved(layout)
     known = {one["generation"]: one for one in listed(layout)}
     if number not in known:
         raise ComponentError(
@@ -65,17 +84,22 @@ def check(layout: Layout, number: int, borders: t.Sequence[str]) -> None:
             "\n".join(words(one) for one in known.values()) or "there is none",
             "choose one of these",
         )
-    now = next((one for one in known.values() if one["current"]), None)
+    now = _generations.read(layout, _generations.current_number(layout))  # proven or not: it may have written
     if now is None or _data.has_copy(layout.data, str(number)):
         return
-    before, after = known[number]["version"], now["version"]
+    before, after = known[number]["version"], now.version
     crossed = [border for border in borders if not border or (older(before, border) and not older(after, border))]
-    if crossed and before != after:
-        raise ComponentError(
-            f"{layout.name} {before} cannot read the data that {after} has written, and no copy of before is kept",
-            "",
-            "restore a backup from before the upgrade (docs/upgrade.md says how), or go on with what is there",
-        )
+    if not crossed or before == after:
+        return
+    what = f"{layout.name} {before} cannot read the data that {after} has written"
+    proven = _generations.proven(layout)
+    if proven != now.number and _data.has_copy(layout.data, str(proven)):
+        raise ComponentError(what, "", f"go back to generation {proven} first, whose copy of the data is kept")
+    raise ComponentError(
+        f"{what}, and no copy of before is kept",
+        "",
+        "restore a backup from before the upgrade by its ID (docs/upgrade.md says how), or go on with what is there",
+    )
 
 
 def roll_back(layout: Layout, number: int, password: str, patience: float) -> list[str]:
@@ -85,7 +109,10 @@ def roll_back(layout: Layout, number: int, password: str, patience: float) -> li
         return []
     with_data = _data.has_copy(layout.data, str(number))
     try:
-        _way_back.go_back(layout, number, False, password, patience)
+        if _generations.proven(layout) == leaving:
+            _way_back.go_back(layout, number, False, password, patience)
+        else:  # what the interrupted change did outside the generations is undone as well
+            _way_back.resume(layout, number, password, patience)
     except (ComponentError, OSError) as error:
         if with_data:  # what was written since is gone, so there is nothing to go forward to
             raise

@@ -90,14 +90,16 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**parts)
 
 
-def parse_time(text: str) -> datetime:
-    """RFC 3339, with its zone."""
+def parse_time(text: str, zone: timezone | None = None) -> datetime:
+    """RFC 3339; C(zone): the one that is meant where it says none."""
     # Before Python 3.11 neither Z nor any number of digits is understood.
     plain = re.sub(r"(\.\d{1,6})\d*", lambda match: match[1].ljust(7, "0"), re.sub("[zZ]$", "+00:00", text.strip()))
     try:
         time = datetime.fromisoformat(plain)
     except ValueError:
         time = None
+    if time is not None and time.tzinfo is None:
+        time = time.replace(tzinfo=zone)
     if time is None or time.tzinfo is None:
         raise ComponentError(f"{text!r} is no time with a zone", "", "write it like 2026-11-25T18:00:00Z")
     return time.astimezone(timezone.utc)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import typing as t
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from ._errors import ComponentError
 from ._ready import Answer, Endpoint
 
 API = "/api/v1"
+SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
 OFF = "Prometheus' API for snapshots is off"
 
 
@@ -57,6 +59,12 @@ def check(stated: t.Mapping[str, str]) -> None:
         )
 
 
+def retention(stated: t.Mapping[str, str]) -> float:
+    """Seconds after which samples are dropped, infinite where nothing is said. C(stated): the server's flags."""
+    parts = re.findall(r"(\d+)(ms|[smhdwy])", stated.get("storage.tsdb.retention.time", ""))
+    return sum(int(number) * SECONDS[unit] for number, unit in parts) or float("inf")
+
+
 def take(endpoint: Endpoint, stated: t.Mapping[str, str], skip_head: bool = False, patience: float = 600.0) -> str:
     """Make a snapshot, and say where it is."""
     check(stated)
@@ -67,7 +75,8 @@ def take(endpoint: Endpoint, stated: t.Mapping[str, str], skip_head: bool = Fals
 def number_of_series(endpoint: Endpoint, moment: int) -> int:
     """How many series had a sample in the five minutes before a moment, in seconds since 1970."""
     query = quote('count({__name__!=""})')
-    result = answer(endpoint, f"/query?query={query}&time={moment}", patience=120)["result"]
+    # Said, and not left to the server, which may have been given another window by a flag.
+    result = answer(endpoint, f"/query?query={query}&time={moment}&lookback_delta=5m", patience=120)["result"]
     return int(float(result[0]["value"][1])) if result else 0
 
 

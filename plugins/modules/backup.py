@@ -11,7 +11,7 @@ short_description: Backs up every component of a host with restic
 version_added: 0.1.0
 description:
   - "Takes what M(opswatch.monitoring.component) installed here: of each component the generation in force, its secrets, and its data, made
-    consistent first. Prometheus makes a snapshot of its blocks, Alertmanager says its silences, Grafana's SQLite database is copied while
+    consistent first. Prometheus makes a snapshot of its blocks, Alertmanager says its silences, Grafana's database is copied while
     it is in use, Loki writes out what it has in memory."
   - restic stores all of it in one go, encrypted, and only what it does not have yet. A repository that is not there yet is made.
   - A manifest goes with it, with versions, sizes, checksums and counts; M(opswatch.monitoring.backup_restore) holds what it restores against it.
@@ -111,19 +111,21 @@ def collected(params: t.Mapping[str, t.Any], names: t.Iterable[str]) -> tuple[di
 
 
 def stored(
-    restic: _restic.Restic, host: str, tag: str, paths: t.Sequence[str], changing: bool, known: bool
+    restic: _restic.Restic, host: str, tags: t.Sequence[str], parts: t.Mapping[str, _backup.Part], known: bool
 ) -> tuple[dict[str, t.Any], bool]:
     """What restic says of the backup, and whether the repository was made for it.
 
-    C(changing): among the paths is a folder that is written to meanwhile, so that a file may be gone when its turn comes.
     C(known): the repository has been there before.
 
     A snapshot of Prometheus is hard links to the same files each time: their inodes and times are as they were, only the
     change time of their inodes is not.
     """
-    words = ("backup", "--host", host, "--tag", tag, "--ignore-ctime", "--exclude-caches", *paths)
+    excluded = [f"--exclude={one}" for one in _backup.excluded(parts)]
+    tagged = [word for tag in tags for word in ("--tag", tag)]
+    words = ("backup", "--host", host, *tagged, "--ignore-ctime", "--exclude-caches", *excluded, *_backup.paths(parts))
+    changing = parts["loki"].data if "loki" in parts else ""  # a file may be gone when its turn comes
     try:
-        return restic.summary(*words, partial=changing), False
+        return restic.summary(*words, changing=changing), False
     except _restic.ResticError as error:
         if error.meaning != _restic.NO_REPOSITORY:
             raise
@@ -135,7 +137,19 @@ def stored(
             ) from error
     with contextlib.suppress(_restic.ResticError):  # another host may have been faster
         restic.run("init")
-    return restic.summary(*words, partial=changing), True
+    return restic.summary(*words, changing=changing), True
+
+
+def mark_partial(restic: _restic.Restic, error: _restic.NotWhole) -> None:
+    """Make it no latest; or say how, as restic marks nothing while another one is at the repository."""
+    if not error.snapshot:
+        return
+    words = ("tag", "--set", _backup.PARTIAL_TAG, error.snapshot)
+    try:
+        restic.run(*words)
+    except ComponentError as refused:
+        error.seen += f"\n{error.snapshot[:8]} is marked as a whole backup all the same: {refused.what}"
+        error.remedy += f"; until then keep restore.yml from it by `restic {' '.join(words)}`"
 
 
 def forget(restic: _restic.Restic, host: str, keep: t.Mapping[str, t.Any]) -> bool:
@@ -163,10 +177,13 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             manifest = _backup.manifest_of(params["host"], parts, created)
             _files.write_json(_backup.MANIFEST, manifest)
             whole = not failures and not params["components"]
-            tag = _backup.TAG if whole else _backup.PARTIAL_TAG
+            tags = [_backup.TAG] if whole else [_backup.PARTIAL_TAG, *parts]
             names_known = (_files.read_json(KNOWN) or {}).get("repositories", [])
             place = _restic.shown(params["repository"])
-            said, new = stored(restic, params["host"], tag, _backup.paths(parts), "loki" in parts, place in names_known)
+            said, new = stored(restic, params["host"], tags, parts, place in names_known)
+        except _restic.NotWhole as error:
+            mark_partial(restic, error)
+            raise
         finally:
             _backup.tidy()
         if place not in names_known:
@@ -207,11 +224,14 @@ def main() -> None:
             said = [f"would back up {name}, generation {number}" for name, number in numbers.items()]
             module.exit_json(changed=bool(names), actions=said)
         _restic.require_restic(module)
+        _backup.raise_when_ended()
         with lock(Layout("backups")):
             result = work(params, names, actions)
         problem = "\n".join(result.pop("failures"))
     except (ComponentError, OSError, ValueError) as error:
         problem = str(from_system("the backup failed", error) if isinstance(error, OSError) else error)
+    except _backup.Ended as error:
+        problem = str(ComponentError(f"the backup was ended by {error}", "", "run it again; what it had begun is gone"))
     now = time.time()
     ended = {"opswatch_backup_last_run_timestamp_seconds": now, "opswatch_backup_last_run_success": int(not problem)}
     if not problem:
@@ -221,6 +241,7 @@ def main() -> None:
     result.pop("metrics", None)
     module.log(problem or "; ".join(actions))
     if problem:
+        result.pop("manifest", None)  # it is long, and would stand before the message
         module.fail_json(msg=problem, actions=actions, **result)
     module.exit_json(changed=True, actions=actions, **result)
 

@@ -55,7 +55,7 @@ components:
       description: Name of the component.
       type: str
     version:
-      description: Its version in force; empty where there is none.
+      description: Its version in force, or the one before where a change is not finished; empty where there is none.
       type: str
     bytes:
       description: What its releases and generations took on the disk, before anything was removed.

@@ -29,7 +29,9 @@ options:
     type: str
     required: true
   generation:
-    description: The generation to go back to; V(0) for the one before the current one. Without it nothing is changed.
+    description:
+      - The generation to go back to. Without it nothing is changed.
+      - V(0) is the one before the current one; where a change was interrupted, the one that it came from.
     type: int
   password:
     description: Password of its basic authentication. Without it, to be asked for one is an answer too.
@@ -82,11 +84,20 @@ generations:
       type: list
       elements: str
 current:
-  description: The generation in force now.
+  description: The generation in force now; in check mode the one that would be.
+  type: int
+  returned: success
+proven:
+  description: The generation that had proven itself before anything was changed. It is the current one, or where a change was
+    interrupted, the one that it came from; none where that is gone.
   type: int
   returned: success
 version:
-  description: Its version.
+  description: Version of RV(current).
+  type: str
+  returned: success
+lasting:
+  description: What the inventory needs so that the next run of C(site.yml) does not bring back what was left; empty if nothing was.
   type: str
   returned: success
 actions:
@@ -105,10 +116,12 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
 
 
-def earlier(entries: t.Sequence[t.Mapping[str, t.Any]], name: str) -> int:
-    """The generation before the current one."""
-    now = next((one["generation"] for one in entries if one["current"]), 0)
-    before = [int(one["generation"]) for one in entries if one["generation"] < now]
+def earlier(entries: t.Sequence[t.Mapping[str, t.Any]], name: str, proven: int | None) -> int:
+    """The generation before the current one; where that is not proven, the one that has proven itself."""
+    now = next((one["generation"] for one in entries if one["current"]), None)
+    if now is None and proven is not None:
+        return proven
+    before = [int(one["generation"]) for one in entries if now is None or one["generation"] < now]
     if not before:
         raise ComponentError(f"{name} has no generation before the current one", "", "nothing can be gone back to")
     return max(before)
@@ -122,23 +135,28 @@ def work(params: t.Mapping[str, t.Any], check: bool) -> dict[str, t.Any]:
             f"{layout.name} was not installed here by opswatch.monitoring", layout.home, "run site.yml first"
         )
     actions: list[str] = []
+    current = _generations.current_number(layout)
+    left = _generations.read(layout, current)
+    proven = _generations.proven(layout)
     if params["generation"] is not None:
-        number = params["generation"] or earlier(entries, layout.name)
+        number = params["generation"] or earlier(entries, layout.name, proven)
         _rollback.check(layout, number, params["breaking_versions"])
-        if number == _generations.current_number(layout):
+        if number == current:
             pass
         elif check:
             actions = [f"would go back to generation {number}"]
         else:
             actions = _rollback.roll_back(layout, number, params["password"] or "", params["ready_timeout"])
-    current = _generations.current_number(layout)
+        current = number
     now = _generations.read(layout, current)
     return {
         "changed": bool(actions),
         "actions": actions,
         "generations": entries,
         "current": current,
+        "proven": proven,
         "version": now.version if now else "",
+        "lasting": _rollback.lasting(layout.name, now, left) if actions and now and left else "",
     }
 
 

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: grafana_admin
-short_description: Proves the login of Grafana's administrator, resets it where it fails, and keeps a token for automation
+short_description: Proves the login of Grafana's administrator, keeps a token for automation, and brings dashboards
 version_added: 0.1.0
 description:
   - Runs as root on the host of a Grafana that M(opswatch.monitoring.component) installed. The role grafana calls it.
   - Logs in with the wanted password. If that is refused it resets the password, by the API with the password that was proved last, by Grafana's
-    own command, or in its SQLite file, and logs in again after each. What a reset says of itself is not believed.
+    own command, or in the database that its C(grafana.ini) names (SQLite, or PostgreSQL by C(psql)), and logs in again after each. What a reset
+    says of itself is not believed.
   - Makes a service account C(opswatch) with the role Admin, and a token of it, if there is none that works. The token is in
     C(/var/lib/opswatch/grafana/admin/token), which only root reads.
   - Removes provisioned datasources that are not wanted any more. Grafana refuses to do that by its API, and versions before 11 keep them
     for ever.
   - Removes sets of plugins that nothing needs any more.
+  - Brings O(dashboards), as M(opswatch.monitoring.grafana_dashboards) does with O(opswatch.monitoring.grafana_dashboards#module:prune),
+    in the same remote call.
 author: opswatch.monitoring contributors (@opswatch)
 attributes:
   check_mode:
-    description: Logs in and says what would be done.
+    description: Logs in and says what would be done. Where Grafana does not answer, which may be as its address is about to change, that
+      is a warning.
     support: full
   diff_mode:
     description: Shows login, token and datasources in words, and no secret.
@@ -61,10 +65,23 @@ options:
     description: Folder of the set of plugins that is wanted, be it there or not. Sets beside it that no generation of the configuration
       names are removed. If it is left out, none is.
     type: path
-  database:
-    description: Its SQLite file on the host. Empty where it uses another database.
-    type: str
-    default: /var/lib/grafana/grafana.db
+  dashboards:
+    description: Trees of dashboards that are to be there, and nothing else of their owners.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Folder on the control node, or below C(files) of the role or play.
+        type: str
+        required: true
+      owner:
+        description: Whose dashboards these are; they are marked with it.
+        type: str
+        required: true
+      tree:
+        description: What is in the folder. It is filled in on the control node.
+        type: str
 requirements:
   - requests, on the host (C(python3-requests) of its distribution)
 notes:
@@ -76,6 +93,12 @@ EXAMPLES = r"""
 - name: See that the administrator can log in
   opswatch.monitoring.grafana_admin:
     password: "{{ vault_grafana_admin_password }}"
+
+- name: And that the dashboards of the shop are there
+  opswatch.monitoring.grafana_admin:
+    password: "{{ vault_grafana_admin_password }}"
+    dashboards:
+      - {path: dashboards/shop, owner: shop}
 """
 
 RETURN = r"""
@@ -99,37 +122,29 @@ ready:
 """
 
 import os
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _http
+from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboard_sync import Sync, run_all
+from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import unpacked
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
-from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Administrator, Host
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import OPTIONS, Administrator, Host
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 
-OPTIONS = {
-    "url": {"type": "str", "default": "http://127.0.0.1:3000"},
-    "ca_path": {"type": "path"},
-    "server_name": {"type": "str"},
-    "timeout": {"type": "float", "default": 30.0},
-    "user": {"type": "str", "default": "admin"},
-    "password": {"type": "str", "required": True, "no_log": True},
-    "token_name": {"type": "str", "default": "opswatch", "no_log": False},
-    "datasources": {"type": "list", "elements": "str"},
-    "plugins": {"type": "path"},
-    "database": {"type": "str", "default": "/var/lib/grafana/grafana.db"},
-}
 NOTHING_THERE = ["would prove the login of the administrator", "would make a token for automation"]
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     params = module.params
-    host = Host(Layout("grafana"), params["database"])
+    host = Host(Layout("grafana"))
     if module.check_mode and not os.path.exists(host.layout.current):
         module.exit_json(changed=True, actions=NOTHING_THERE, token_file=host.token_file, ready=False)
     _http.require_requests(module)
     api = {key: params[key] for key in ("url", "ca_path", "server_name", "timeout")}
     administrator = Administrator(host, api, params["user"], params["password"], module.check_mode)
+    syncs: list[Sync] = []
     ready = False
     try:
         if administrator.ensure_login():
@@ -138,13 +153,36 @@ def main() -> None:
                 administrator.prune_datasources(params["datasources"])
         if params["plugins"]:
             administrator.prune_plugins(params["plugins"])
+        if ready:
+            grafana = administrator.automation()
+            trees = params["dashboards"]
+            syncs = [Sync(grafana, "", one["owner"], True, module.check_mode) for one in trees]
+            run_all([(sync, unpacked(one["tree"])) for sync, one in zip(syncs, trees)])
     except (ComponentError, OSError) as error:
-        module.fail_json(msg=str(error), actions=administrator.actions)
-    actions = administrator.actions
-    result = {"changed": bool(actions), "actions": actions, "token_file": host.token_file, "ready": ready}
-    if module._diff and actions:
-        result["diff"] = {"before": "", "after": "".join(f"{action}\n" for action in actions)}
+        if module.check_mode and isinstance(error, _http.ApiError) and _is_elsewhere(error.status):
+            module.warn(
+                f"What would become of login, token and dashboards is not known, as Grafana did not answer: {error}"
+            )
+            module.exit_json(changed=False, actions=[], token_file=host.token_file, ready=False)
+        module.fail_json(msg=str(error), actions=_actions(administrator, syncs))
+    actions = _actions(administrator, syncs)
+    # What was left alone is said too, and is no change.
+    changed = bool(administrator.actions) or any(sync.outcome.diff for sync in syncs)
+    result = {"changed": changed, "actions": actions, "token_file": host.token_file, "ready": ready}
+    if module._diff and changed:
+        login = {"before": "", "after": "".join(f"{action}\n" for action in administrator.actions)}
+        result["diff"] = [login, *(diff for sync in syncs for diff in sync.outcome.diff)]
     module.exit_json(**result)
+
+
+def _is_elsewhere(status: int) -> bool:
+    """Whether Grafana may be at another address as long as a change of it is not made: no answer, that of a server which
+    speaks TLS (400), or that of another path."""
+    return status in (0, 400, 404) or 300 <= status < 400
+
+
+def _actions(administrator: Administrator, syncs: t.Sequence[Sync]) -> list[str]:
+    return [*administrator.actions, *(action for sync in syncs for action in sync.outcome.actions)]
 
 
 if __name__ == "__main__":

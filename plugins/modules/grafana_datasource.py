@@ -143,6 +143,8 @@ def ensure(grafana: Grafana, wish: dict[str, t.Any], key: str, check: bool) -> O
         if earlier == body and not secrets_differ:
             return Outcome(False, shown(found))
         refuse_provisioned(found)
+        if found["name"] != wish["name"]:
+            refuse_twin(grafana, wish)
         version = found["version"] + 1
         before = text(earlier)
     after = text(body)

@@ -102,7 +102,8 @@ def ensure(grafana: Grafana, params: t.Mapping[str, t.Any], check: bool) -> tupl
         refuse_nesting(grafana, title)
         if parent not in server.folders:
             raise missing_folder(parent)
-    wish = Folder(known.uid if known else uid or derived_uid(f"{parent}/{title}".lstrip("/")), title, parent)
+    # No path in a tree of dashboards begins with a slash: what prunes such a tree does not take this folder for its own.
+    wish = Folder(known.uid if known else uid or derived_uid(f"/{parent}/{title}"), title, parent)
     twin = child_of(server.folders.values(), parent, title)
     if twin and twin.uid != wish.uid:
         raise ComponentError(

@@ -11,12 +11,13 @@ short_description: Whether a server does after a change what it did before
 version_added: 0.1.0
 description:
   - "Runs on the host of the server. Without O(before) it looks: which targets Prometheus has up, which rules it evaluates, which
-    recorded series have values; which members the cluster of Alertmanager has."
+    recorded series have values; which members the cluster of Alertmanager has. A server that has just started is waited for, up to
+    70 seconds, until it has tried its targets and rules once."
   - With O(before) it waits until all of that is well again, and fails with what is not.
 author: opswatch.monitoring contributors (@opswatch)
 attributes:
   check_mode:
-    description: Only looks, and waits for nothing.
+    description: Only looks, and does not wait until all is as before.
     support: full
   diff_mode:
     description: Has no diff.
@@ -88,10 +89,11 @@ def main() -> None:
             raise ComponentError(
                 f"{params['name']} was not installed here by opswatch.monitoring", "", "run site.yml first"
             )
-        result = {}
         if params["before"] and not module.check_mode:
-            result["waited"] = round(_gate.wait(params["name"], endpoint, params["before"], params["patience"]), 1)
-        result["state"] = _gate.first_look(params["name"], endpoint)
+            waited, state = _gate.wait(params["name"], endpoint, params["before"], params["patience"])
+            result = {"waited": round(waited, 1), "state": state}
+        else:
+            result = {"state": _gate.first_look(params["name"], endpoint)}
     except ComponentError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -84,7 +84,7 @@ EXAMPLES = r"""
     ca_path: /etc/loki/secrets/ca.crt
     client_cert: /etc/loki/secrets/tls.crt
     client_key: /etc/loki/secrets/tls.key
-    query: '{job="containerlogs"}'
+    query: '{service="shop", level="error"}'
 """
 
 RETURN = r"""

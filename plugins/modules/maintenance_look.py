@@ -50,6 +50,11 @@ options:
     type: list
     elements: path
     default: []
+  muted:
+    description: Alerts that nobody is told of, so none of them is said to be pending; for Prometheus, daily.
+    type: list
+    elements: str
+    default: []
   dashboards:
     description: Dashboards whose panels are asked; for Prometheus, weekly and monthly.
     type: list

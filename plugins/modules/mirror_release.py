@@ -70,6 +70,12 @@ options:
         description: Upstream publishes no checksum; what HTTPS brings holds from then on.
         type: bool
         default: false
+  keep_going:
+    description:
+      - What cannot be fetched is skipped, and said in RV(missing), so that a loop can tell of all that is missing at its end. A server
+        that could not be reached is not asked again in the same loop.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -87,6 +93,10 @@ actions:
   type: list
   elements: str
   returned: success
+missing:
+  description: Why it could not be fetched.
+  type: str
+  returned: with O(keep_going), where it could not
 bytes:
   description: How much was fetched.
   type: int

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ansible.errors import AnsibleError
 
-from ..module_utils._dashboards import clean, derived_uid, is_same, problem_of_uid, slug
+from ..module_utils._dashboards import clean, derived_uid, is_same, packed, problem_of_uid, slug
 
 SUFFIX = ".json"
 OURS = "opswatch"  # the owner of the collection's own dashboards
@@ -49,6 +49,26 @@ def tree_owners(paths: t.Iterable[str]) -> dict[str, str]:
                 "remove what belongs to the other. What to do: rename the folder."
             )
     return owners
+
+
+def right_tree(root: Path) -> Tree:
+    """One without a problem, or AnsibleError."""
+    if not root.is_dir():
+        raise AnsibleError(f"{root} is no folder. What to do: name the folder that holds the dashboards.")
+    tree = read_tree(root)
+    if tree.problems:
+        count = "1 file is" if len(tree.problems) == 1 else f"{len(tree.problems)} files are"
+        raise AnsibleError(
+            f"Nothing was changed, as {count} not right:\n    "
+            + "\n    ".join(tree.problems)
+            + "\nWhat to do: correct what is said of each, then run again"
+        )
+    return tree
+
+
+def packed_tree(tree: Tree) -> str:
+    """As the host takes it."""
+    return packed({"folders": tree.folders, "dashboards": tree.dashboards})
 
 
 def read_tree(root: Path) -> Tree:

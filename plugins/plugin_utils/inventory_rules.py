@@ -10,15 +10,23 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
+from .scrape import HostVars
+
 
 def inventory_rules(
-    jobs: t.Iterable[t.Mapping[str, t.Any]], thresholds: t.Mapping[str, t.Any], stated: t.Mapping[str, t.Any]
+    jobs: t.Iterable[t.Mapping[str, t.Any]],
+    thresholds: t.Mapping[str, t.Any],
+    stated: t.Mapping[str, t.Any],
+    backups: bool = False,
+    hostvars: HostVars | None = None,
 ) -> dict[str, list[dict[str, t.Any]]]:
     """A file of recording rules. C(stated) are the user's thresholds, over ours.
 
     - C(monitoring:threshold{alert}): one for each alert that has a threshold; null leaves it out, and the alert is off.
     - C(monitoring:expected_job{job}): 1 for each scrape job.
     - C(monitoring:objective{job}): the share of requests that have to succeed, from 0 to 1.
+    - C(monitoring:expected_backups): 1 where the inventory says where backups go.
+    - C(monitoring:expected_backup{instance}): 1 for each host that is backed up, and has a node_exporter to tell of it.
     """
     unknown = sorted(map(str, set(stated) - set(thresholds)))
     if unknown:
@@ -39,11 +47,30 @@ def inventory_rules(
         for job in known
         if job["objective"] is not None
     ]
+    if backups:
+        rules.append(_constant("monitoring:expected_backups", {}, 1))
+    rules += [
+        _constant("monitoring:expected_backup", {"instance": host}, 1) for host in _backed_up(known, hostvars or {})
+    ]
     return {"groups": [{"name": "opswatch_inventory", "rules": rules}]}
 
 
+def _backed_up(jobs: t.Iterable[t.Mapping[str, t.Any]], hostvars: HostVars) -> list[str]:
+    targets = [target for job in jobs if job["name"] == "node_exporter" for target in job["targets"]]
+    hosts = [target.get("labels", {}).get("instance") for target in targets]
+    return [host for host in hosts if host in hostvars and _has_backups(hostvars[host])]
+
+
+def _has_backups(known: t.Mapping[str, t.Any]) -> bool:
+    """As the role backup goes by it: there is a place for them, and one of the components that it is told, if it is."""
+    wanted = known.get("backup_components") or []
+    if isinstance(wanted, str):
+        wanted = wanted.split(",")
+    return bool(known.get("backup_repository")) and not (wanted and set(wanted).isdisjoint(known["group_names"]))
+
+
 def _constant(record: str, labels: dict[str, str], value: float) -> dict[str, t.Any]:
-    return {"record": record, "labels": labels, "expr": f"vector({value})"}
+    return {"record": record, **({"labels": labels} if labels else {}), "expr": f"vector({value})"}
 
 
 def _number(name: str, value: t.Any) -> float:

@@ -274,7 +274,10 @@ def chosen_member(host: str, members: t.Sequence[str]) -> str:
 def _stated_push(host: str, entry: str, members: t.Sequence[str], hostvars: HostVars) -> Push:
     if entry in members:
         return _push(host, entry, hostvars[entry])
-    parts = urlsplit(entry)
+    try:
+        parts = urlsplit(entry)
+    except ValueError:
+        parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         known = f" ({', '.join(members)})" if members else ""
         raise AnsibleError(

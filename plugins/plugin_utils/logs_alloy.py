@@ -30,7 +30,7 @@ class Block(t.NamedTuple):
 
 
 def alloy_config(logs: t.Sequence[Log], clients: t.Sequence[Push], settings: t.Mapping[str, t.Any]) -> str:
-    """C(settings): instance, legacy_positions, secrets (the folder), max_age, line_limit, more."""
+    """C(settings): instance, legacy_positions, secrets (the folder), max_age, line_limit, metadata, more."""
     blocks = [Block("logging", "", (("level", "warn"), ("format", "logfmt")))]
     for log in logs:
         blocks += [*_source(log, settings), _process(log, settings)]
@@ -87,7 +87,7 @@ def _source(log: Log, settings: t.Mapping[str, t.Any]) -> list[Block]:
 
 
 def _process(log: Log, settings: t.Mapping[str, t.Any]) -> Block:
-    found = stages(log, settings["max_age"], settings["line_limit"])
+    found = stages(log, settings)
     forward = ("forward_to", [Raw("loki.write.loki.receiver")])
     return Block("loki.process", log["name"], (forward, *(alloy_stage(stage) for stage in found)))
 

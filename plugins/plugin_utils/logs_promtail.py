@@ -14,7 +14,7 @@ Config = dict[str, t.Any]
 
 
 def promtail_config(logs: t.Sequence[Log], clients: t.Sequence[Push], settings: t.Mapping[str, t.Any]) -> Config:
-    """C(settings): instance, address, port, positions, secrets (the folder), max_age, line_limit."""
+    """C(settings): instance, address, port, positions, secrets (the folder), max_age, line_limit, metadata."""
     return {
         "server": {
             "http_listen_address": settings["address"],
@@ -71,7 +71,7 @@ def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:
             {"source_labels": [source], "regex": "(.+)", "target_label": target}
             for source, target in RELABEL[log["kind"]]
         ]
-    found = [promtail_stage(stage) for stage in stages(log, settings["max_age"], settings["line_limit"])]
+    found = [promtail_stage(stage) for stage in stages(log, settings)]
     job["pipeline_stages"] = [stage for stage in found if stage]
     return job
 

@@ -54,8 +54,11 @@ class Stage(t.NamedTuple):
     options: dict[str, t.Any]
 
 
-def stages(log: Log, max_age: str, line_limit: int) -> list[Stage]:
-    """What happens to each line, in order. Lines older than C(max_age) are left out, longer ones are cut."""
+def stages(log: Log, settings: t.Mapping[str, t.Any]) -> list[Stage]:
+    """What happens to each line, in order.
+
+    C(settings): max_age (older lines are left out), line_limit (longer ones are cut), metadata (whether it is sent).
+    """
     sources = SOURCE_FIELDS[log["kind"]]
     found = _unwrapped(log) if log["kind"] == "docker" else []
     if log["multiline"]:  # it forgets everything but the line, its time and its labels
@@ -63,7 +66,7 @@ def stages(log: Log, max_age: str, line_limit: int) -> list[Stage]:
     found += _parsed(log)
     found += _labelled(log)
     found += [_drop(log, rule) for rule in log["drop"]]
-    found.append(Stage("drop", {"older_than": max_age, "reason": "too_old"}))
+    found.append(Stage("drop", {"older_than": settings["max_age"], "reason": "too_old"}))
     if log["limit"]:
         found.append(Stage("limit", dict(log["limit"])))
     # The labels go first, or Alloy would keep them twice.
@@ -71,13 +74,14 @@ def stages(log: Log, max_age: str, line_limit: int) -> list[Stage]:
     metadata = {**sources, **{metadata_name(name): field(log, name) for name in possible_fields(log, log["metadata"])}}
     if log["kind"] == "docker":
         metadata |= {metadata_name(name): f"source_label_{metadata_name(name)}" for name in log["container_labels"]}
-    found.append(Stage("metadata", {"values": metadata}))
+    if settings["metadata"]:
+        found.append(Stage("metadata", {"values": metadata}))
     static = {**log["labels"], **({"service": log["service"]} if log["service"] else {})}
     if static:
         found.append(Stage("static_labels", {"labels": {str(key): str(value) for key, value in static.items()}}))
     if log["keep"] == "message" and possible_fields(log, [log["message_field"]]):
         found.append(Stage("output", {"source": field(log, log["message_field"])}))
-    found.append(Stage("truncate", {"limit": line_limit}))
+    found.append(Stage("truncate", {"limit": settings["line_limit"]}))
     return found
 
 

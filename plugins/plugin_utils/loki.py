@@ -15,6 +15,7 @@ import typing as t
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.vars import merge_hash
 
 from ..module_utils._plan import older
@@ -31,6 +32,7 @@ Period = dict[str, t.Any]
 FORM = ("store", "object_store", "schema", "index")
 LEAD = datetime.timedelta(days=2)  # a period begins at midnight UTC, and every member has to know of it by then
 ASKERS = ("prometheus", "grafana")
+OVERRIDES = "/etc/loki/overrides.yml"
 THRESHOLD = re.compile(r"> *(\d+(?:\.\d+)?)")
 
 
@@ -193,15 +195,15 @@ def build_config(
     base: Map,
     over: Map,
     version: str,
-    existing: str = "",
+    existing: Map | None = None,
     today: datetime.date | None = None,
     others: t.Sequence[Map] = (),
     left: bool = False,
 ) -> dict[str, t.Any]:
     """Ours with the user's over it, and the periods of a store that is there.
 
-    C(existing) is the text of the configuration in force, C(others) is how the other members of the cluster were asked
-    for theirs, C(left) says that there are lines without a configuration.
+    C(existing) is what the host answered when it was asked for the configuration in force, C(others) what the other
+    members of the cluster did; C(left) says that there are lines without a configuration.
     """
     gone = gone_keys(over, version)
     if gone:
@@ -211,15 +213,21 @@ def build_config(
     config = merge_hash(plain(base), plain(over), list_merge="replace")
     schema = config["schema_config"]
     stated = "configs" in (over.get("schema_config") or {})
-    there = _periods_of(existing)
+    there = _periods_of(existing, "the host") if existing else []
     if stated:
         schema["configs"] = plan_periods(there, schema["configs"], True, today)
     else:
         schema["configs"] = _planned_with_others(there, others, left, schema["configs"], today)
+    _refuse_lost_bucket(schema["configs"], config)
     if "allow_structured_metadata" not in (over.get("limits_config") or {}) and not keeps_metadata(
         active_period(schema["configs"], today)
     ):
-        config["limits_config"]["allow_structured_metadata"] = False  # until a period begins that can
+        # It would not start otherwise. But then it refuses lines that have some: the role's file allows them again, and
+        # they are stored without, until a period begins that can.
+        config["limits_config"]["allow_structured_metadata"] = False
+        runtime = _map(config.get("runtime_config"))
+        files = [one for one in (OVERRIDES, runtime.get("file")) if one]
+        config["runtime_config"] = {**runtime, "file": ",".join(files)}
     return t.cast("dict[str, t.Any]", _stated(config))
 
 
@@ -229,9 +237,7 @@ def _planned_with_others(
     """Nothing is guessed: neither what a member has that did not answer, nor how lines were written that are left."""
     asked = {str(one["item"]): one for one in others}
     away = [host for host, one in asked.items() if one.get("unreachable")]
-    known = {
-        host: _periods_of(base64.b64decode(one.get("content") or "").decode(), host) for host, one in asked.items()
-    }
+    known = {host: _periods_of(one, host) for host, one in asked.items()}
     shared = shared_periods(there, known, wanted[-1], today)
     if left and not shared:
         raise AnsibleError(
@@ -250,16 +256,39 @@ def _planned_with_others(
     return planned
 
 
-def _periods_of(text: str, host: str = "the host") -> list[Map]:
+def _refuse_lost_bucket(periods: t.Sequence[Map], config: Map) -> None:
+    """Loki does not start with a period in a bucket of which it is not told."""
+    told = _map(_map(config.get("common")).get("storage")).get("s3") or _map(config.get("storage_config")).get("aws")
+    lost = [str(period["from"]) for period in periods if period.get("object_store") in ("s3", "aws") and not told]
+    if lost:
+        raise AnsibleError(
+            f"The lines since {lost[0]} are in S3, and nothing says where that is. What to do: put loki_s3 back; to go "
+            "back to the disk, with retired: true in it, for as long as loki_retention keeps what is in the bucket."
+        )
+
+
+def _periods_of(answer: Map, host: str) -> list[Map]:
+    """Of C(opswatch<base64>), or C(opswatch<none>), in an answer, beside which a terminal may have put warnings."""
+    packed = re.search(r"opswatch<([^<>]*)>", answer.get("stdout") or "")
+    if packed is None and not answer.get("unreachable"):
+        raise AnsibleError(
+            f"What {host} says of Loki's configuration cannot be read, so the periods of its store are not known. "
+            f"What to do: see what stands around it: ansible {host} -b -m raw -a 'cat /etc/loki/config.yml'"
+        )
+    text = "".join(packed[1].split()) if packed else "none"
     try:
-        config = yaml.safe_load(text) or {}
+        config = yaml.safe_load("" if text == "none" else base64.b64decode(text, validate=True).decode()) or {}
         return list((config.get("schema_config") or {}).get("configs") or [])
-    except (yaml.YAMLError, AttributeError) as error:
+    except (yaml.YAMLError, AttributeError, ValueError) as error:
         raise AnsibleError(
             "The configuration of Loki that is in force cannot be read, so the periods of its store are not known: "
             f"{error}. What to do: mend /etc/loki/config.yml on {host}, or state schema_config in loki_config and "
             "move that file away."
         ) from error
+
+
+def _map(value: t.Any) -> Map:
+    return value if isinstance(value, t.Mapping) else {}
 
 
 def _stated(value: t.Any) -> t.Any:
@@ -324,18 +353,33 @@ def clients_of(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: Hos
     """Who asks this Loki, or sends to it unasked: where C(monitoring_logs_push) leads is the agents' check."""
     members = present("loki", groups, hostvars)
     asking = {one for component in ASKERS for one in present(component, groups, hostvars)}
-    agents = {one for component in AGENTS for one in present(component, groups, hostvars)}
-    sending = {one for one in agents if not hostvars[one].get("monitoring_logs_push")}
+    sending = {one for one in _agents(groups, hostvars) if not hostvars[one].get("monitoring_logs_push")}
     return sorted(asking | {one for one in sending if chosen_member(one, members) == host})
+
+
+def senders_with_metadata(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    """The agents whose lines this Loki has to take with their structured metadata."""
+    members = present("loki", groups, hostvars)
+    found = []
+    for agent in _agents(groups, hostvars):
+        settings = hostvars[agent]
+        with_metadata = boolean(settings.get("monitoring_logs_metadata", True), strict=False)
+        if with_metadata and host in (settings.get("monitoring_logs_push") or [chosen_member(agent, members)]):
+            found.append(agent)
+    return found
+
+
+def _agents(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    return sorted({one for component in AGENTS for one in present(component, groups, hostvars)})
 
 
 def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Problem]:
     """What no single host shows: who cannot reach Loki, and members that share nothing."""
     hosts = present("loki", groups, hostvars)
     problems = []
-    periods = {
-        host: ((hostvars[host].get("loki_config") or {}).get("schema_config") or {}).get("configs") for host in hosts
-    }
+    # What is no map is told with the types of its host.
+    configs = {host: _map(hostvars[host].get("loki_config")) for host in hosts}
+    periods = {host: _map(config.get("schema_config")).get("configs") for host, config in configs.items()}
     for host in hosts:
         settings = hostvars[host]
         if periods[host] != periods[hosts[0]]:
@@ -358,6 +402,16 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
                     "an address that nobody but these hosts reaches",
                 )
             )
+        senders = senders_with_metadata(host, groups, hostvars)
+        if _map(configs[host].get("limits_config")).get("allow_structured_metadata") is False and senders:
+            problems.append(
+                Problem(
+                    f"loki_config of {host} forbids structured metadata",
+                    f"Loki would refuse every line of {', '.join(senders)}, for good",
+                    "take allow_structured_metadata out (where the store cannot keep it, lines are stored without), or "
+                    "set monitoring_logs_metadata: false for the agents",
+                )
+            )
         members = [f"loki_{name}_listen_address" for name in ("grpc", "memberlist")]
         unstated = [name for name in members if not settings.get(name)]
         if len(hosts) > 1 and unstated and not has_authority(settings):
@@ -369,8 +423,9 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
                     "that nobody but the members reaches",
                 )
             )
-        own_storage = (settings.get("loki_config") or {}).get("common", {}).get("storage")
-        if len(hosts) > 1 and not settings.get("loki_s3") and not own_storage:
+        own_storage = _map(configs[host].get("common")).get("storage")
+        bucket = _map(settings.get("loki_s3"))
+        if len(hosts) > 1 and (not bucket or bucket.get("retired")) and not own_storage:
             problems.append(
                 Problem(
                     f"Loki on {host} keeps lines on its own disk, but {len(hosts)} hosts are in the group loki",

@@ -45,7 +45,7 @@ def _prometheus(
 
 def prometheus_daily(host: str, args: Args, ask: Ask) -> Look:
     answers = _prometheus(args, ask, alerts.PATHS, [*alerts.QUERIES, *resources.queries()])
-    found = alerts.look(host, answers) + resources.look(host, answers)
+    found = alerts.look(host, answers, args["muted"]) + resources.look(host, answers)
     return found + Look(answers.problems("daily", host))
 
 

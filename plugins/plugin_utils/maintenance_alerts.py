@@ -28,10 +28,12 @@ QUERIES = [
 ]
 
 
-def look(host: str, answers: Answers) -> Look:
+def look(host: str, answers: Answers, muted: t.Collection[str] = ()) -> Look:
+    """C(muted): alerts that nobody is told of."""
     rules = [rule for group in groups(answers) for rule in group["rules"]]
     alerting = [rule for rule in rules if rule["type"] == "alerting"]
-    findings = [*failing(host, rules), *firing(host, alerting), *pending(host, alerting), *watchdog(host, alerting)]
+    told = [rule for rule in alerting if rule["name"] not in muted]
+    findings = [*failing(host, rules), *firing(host, alerting), *pending(host, told), *watchdog(host, alerting)]
     if alerting and not any(one.check == CHECK and one.severity in ("broken", "warning") for one in findings):
         findings.append(Finding(CHECK, "ok", host, COMPONENT, "No alert fires that asks for somebody"))
     return Look(findings, [history(answers)])
@@ -101,7 +103,7 @@ def pending(host: str, rules: t.Iterable[t.Mapping[str, t.Any]]) -> list[Finding
             "note",
             host,
             COMPONENT,
-            f"{counted(len(waiting), 'alert is', 'alerts are')} pending: {names}",
+            f"{counted(sum(waiting.values()), 'alert is', 'alerts are')} pending: {names}",
             "",
             "The condition holds, but not yet for as long as the alert waits.",
         )

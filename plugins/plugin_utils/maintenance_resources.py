@@ -13,6 +13,7 @@ from .report import Chart, Finding, Look, Row
 CHECK = "resources"
 AHEAD = 7  # days
 MOST = 14  # rows of the chart
+RUNBOOKS = "https://github.com/opswatch/monitoring/blob/main/docs/runbooks"  # as the alerts say it
 
 
 class Resource(t.NamedTuple):
@@ -109,7 +110,7 @@ def judged(use: Use) -> list[Finding]:
     evidence = (
         f"threshold {plain(use.limit)} % ({use.resource.alert}); in the last day at most {plain(max(use.points))} %"
     )
-    runbook = f"see docs/runbooks/{use.resource.alert}.md"
+    runbook = f"{RUNBOOKS}/{use.resource.alert}.md"
     if use.now >= use.limit:
         what = f"{use.name}: {plain(use.now)} %, above its threshold"
         return [Finding(CHECK, "warning", host, component, what, evidence, "", runbook)]

@@ -16,6 +16,7 @@ LOOK_SPEC: dict[str, t.Any] = {
     "builtin_rules": {"type": "bool", "default": True},
     "rules": {"type": "list", "elements": "dict", "default": []},
     "rule_files": {"type": "list", "elements": "path", "default": []},
+    "muted": {"type": "list", "elements": "str", "default": []},
     "dashboards": {"type": "list", "elements": "dict", "default": []},
     "retention": {"type": "str", "default": ""},
     "clean": {"type": "bool", "default": False},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import typing as t
+import urllib.error
 
 from ansible.errors import AnsibleError
 
@@ -72,6 +73,14 @@ def look(folder: str, path: str) -> str:
     if locked is None:
         return "its checksum is not known"
     return "" if seen == locked else "it is not what its checksum says"
+
+
+def unreachable(error: Exception) -> str:
+    """Why the server cannot be reached at all; empty where it answered, if only to refuse."""
+    cause = error.__cause__
+    if not isinstance(error, ComponentError) or not isinstance(cause, urllib.error.URLError):
+        return ""
+    return "" if isinstance(cause, urllib.error.HTTPError) else str(cause.reason)
 
 
 def fetch(folder: str, release: t.Mapping[str, t.Any]) -> tuple[int, str]:

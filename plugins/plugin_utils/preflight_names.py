@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from .preflight_report import Problem
+from .services import SERVICES, service_variables
 
 GROUP_CUTOFF = 0.85  # promtheus is prometheus; prometheus_servers, dev_loki and mysqld_exporter are not ours
 OPTION_CUTOFF = 0.75  # of what stands behind the component: retention is retention_time
@@ -44,6 +45,14 @@ def group_problems(groups: t.Mapping[str, t.Sequence[str]], known: t.Sequence[st
     return problems
 
 
+def tag_warnings(tags: t.Iterable[str], known: t.Sequence[str]) -> list[str]:
+    """Of a misspelt tag Ansible says nothing: no task of ours has it, none is run, and all looks well."""
+    meant = {tag: meant_group(tag, known) for tag in tags}
+    return [
+        f"Nothing of this collection has the tag {tag}. Did you mean {name}?" for tag, name in meant.items() if name
+    ]
+
+
 def log_agent_problems(group_names: t.Collection[str]) -> list[Problem]:
     if {"promtail", "alloy"} <= set(group_names):
         return [
@@ -60,7 +69,10 @@ def variable_findings(names: t.Iterable[str], known: t.Mapping[str, str]) -> tup
     """(misspelt variables, warnings about unknown ones). C(known): every variable, and its role."""
     problems, warnings = [], []
     roles = sorted(set(known.values()), key=len, reverse=True)
-    for name in sorted(set(names) - set(known)):
+    names = {name for name in names if isinstance(name, str)}  # a key of YAML may be a number
+    for name in sorted(names - set(known) - set(service_variables(names))):
+        if name.startswith("__"):  # what roles, ours too, keep for themselves
+            continue
         role = next((role for role in roles if name.startswith(f"{role}_")), None)
         if role is None:
             meant = _other_prefix(name, roles, known)
@@ -69,9 +81,7 @@ def variable_findings(names: t.Iterable[str], known: t.Mapping[str, str]) -> tup
             continue
         meant = _close_option(name, role, known)
         if meant:
-            problems.append(
-                Problem(f"the variable {name} is not known", f"did you mean {meant}?", f"call it {meant}, or remove it")
-            )
+            problems.append(_misspelt(name, meant))
         else:
             warnings.append(
                 f"The variable {name} has no effect here: the role {role} does not know it. "
@@ -80,11 +90,38 @@ def variable_findings(names: t.Iterable[str], known: t.Mapping[str, str]) -> tup
     return problems, warnings
 
 
+def misspelt_options(names: t.Iterable[str], role: str, options: t.Collection[str]) -> list[Problem]:
+    """Misspelt options of a routine. Others begin names with such a word too: what is not close is theirs."""
+    unknown = sorted({name for name in names if isinstance(name, str)} - set(options))
+    meant = {name: _meant_option(name, role, options) for name in unknown}
+    return [_misspelt(name, option) for name, option in meant.items() if option]
+
+
+def _meant_option(name: str, role: str, options: t.Collection[str]) -> str | None:
+    """Ansible takes -e restore-drill=true too."""
+    prefix, *rest = re.split(r"[\W_]", name, maxsplit=1)
+    # A longer word is another one, such as pgbackup.
+    if not rest or (prefix != role and (len(prefix) > len(role) or not meant_group(prefix, [role]))):
+        return None
+    option, known = rest[0].lower(), [other.removeprefix(f"{role}_") for other in options]
+    if any(re.fullmatch(rf"{one}(_.+|\d+)", option) for one in known):
+        return None  # backup_password_file and backup_host2 are somebody's own
+    close = difflib.get_close_matches(option, known, 1, OPTION_CUTOFF)
+    return f"{role}_{close[0]}" if close else None
+
+
+def _misspelt(name: str, meant: str) -> Problem:
+    return Problem(f"the variable {name} is not known", f"did you mean {meant}?", f"call it {meant}, or remove it")
+
+
 def _close_option(name: str, role: str, known: t.Mapping[str, str]) -> str | None:
     """The variable of the same role that was meant. Only what follows the role's name is compared."""
     options = [other[len(role) + 1 :] for other, owner in known.items() if owner == role]
     close = difflib.get_close_matches(name[len(role) + 1 :].lower(), options, 1, OPTION_CUTOFF)
-    return f"{role}_{close[0]}" if close else None
+    meant = f"{role}_{close[0]}" if close else None
+    further = name.removeprefix("monitoring_service_")
+    # Who gave the list a name of its own means one beside the first, which else would replace another.
+    return f"{SERVICES}_{further}" if meant == SERVICES and further != name else meant
 
 
 def _other_prefix(name: str, roles: t.Sequence[str], known: t.Mapping[str, str]) -> str | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import typing as t
 from pathlib import Path
@@ -15,6 +16,7 @@ from . import alertmanager, grafana, loki, role_facts
 from .dashboard_tree import read_tree, tree_owners
 from .inventory_rules import inventory_rules
 from .preflight_report import Problem, refused
+from .preflight_values import spec_problems
 from .quantities import quantity_problems
 from .scrape import HostVars
 
@@ -24,11 +26,69 @@ Values = t.Mapping[str, t.Any]
 def role_problems(component: str, values: Values) -> list[Problem]:
     """Problems of values that have the right type; where one has not, its type is what is reported."""
     check = {
-        "prometheus": threshold_problems,
+        "prometheus": prometheus_problems,
         "alertmanager": receiver_problems,
         "loki": loki_problems,
     }.get(component)
-    return quantity_problems(component, values) + (check(values) if check else [])
+    return quantity_problems(component, values) + unit_problems(component, values) + (check(values) if check else [])
+
+
+def unit_problems(component: str, values: Values) -> list[Problem]:
+    """Sections that are none."""
+    name = f"{component}_unit"
+    stated = values.get(name)
+    return [
+        Problem(
+            f"{name}: {section} is no section with settings",
+            "",
+            f"write it like {name}: {{Service: {{LimitNOFILE: 65536}}}}",
+        )
+        for section, settings in (stated if isinstance(stated, dict) else {}).items()
+        if settings is not None and not isinstance(settings, dict)
+    ]
+
+
+def prometheus_problems(values: Values) -> list[Problem]:
+    return threshold_problems(values) + muted_problems(values) + limit_problems(values) + job_problems(values)
+
+
+def muted_problems(values: Values) -> list[Problem]:
+    """Names of no alert. With rule files of the user's own, what is called like this is not known here."""
+    stated, config = values.get("prometheus_muted_alerts"), values.get("prometheus_config")
+    if values.get("prometheus_rule_files") or (isinstance(config, dict) and config.get("rule_files")):
+        return []
+    known = {rule["alert"] for group in role_facts.prometheus_rules() for rule in group["rules"] if "alert" in rule}
+    return [
+        Problem(
+            f"prometheus_muted_alerts: no alert is called {name}",
+            "".join(f"did you mean {meant}?" for meant in difflib.get_close_matches(str(name), known, 1)),
+            "docs/alerts.md has the names",
+        )
+        for name in (stated if isinstance(stated, list) else [])
+        if name not in known
+    ]
+
+
+def limit_problems(values: Values) -> list[Problem]:
+    """What stands for a single job, where it is no such limit."""
+    stated = values.get("prometheus_job_limits")
+    limits = role_facts.options("prometheus")["prometheus_limits"]
+    return [
+        problem
+        for job, its in (stated if isinstance(stated, dict) else {}).items()
+        for problem in spec_problems(
+            "prometheus", {f"prometheus_job_limits, {job}": limits}, {f"prometheus_job_limits, {job}": its}
+        )
+    ]
+
+
+def job_problems(values: Values) -> list[Problem]:
+    stated = values.get("prometheus_scrape_configs")
+    return [
+        Problem(f"prometheus_scrape_configs, entry {number}, has no job_name", "", "give it a name of its own")
+        for number, job in enumerate(stated if isinstance(stated, list) else [], 1)
+        if isinstance(job, dict) and not job.get("job_name")
+    ]
 
 
 def threshold_problems(values: Values) -> list[Problem]:

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import re
 import typing as t
 from collections import Counter
+from collections.abc import Mapping
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -24,12 +26,12 @@ from .preflight_report import Problem, from_error, refused
 from .probes import checked_target, listed_probes
 from .release import of_version
 from .scrape import address_of, checked_service, component_targets, service_jobs
+from .services import SERVICES, service_entries, service_variables
 
 Values = t.Mapping[str, t.Any]
 Spec = t.Mapping[str, t.Mapping[str, t.Any]]
 
 VERSION = re.compile(r"\d+(\.\d+)+([-+~]\w[\w.+~-]*)?")
-SERVICES = "monitoring_services"
 ANY = ("", "0.0.0.0", "::")
 
 
@@ -45,17 +47,78 @@ class Listener(t.NamedTuple):
 
 
 def spec_problems(role: str, options: Spec, values: Values) -> list[Problem]:
-    """Every way in which the set variables of a role differ from its argument specs."""
-    plain = {name: {**option, "options": None} if name in ENTRIES else option for name, option in options.items()}
+    """Every way in which the set variables of a role differ from its argument specs.
+
+    A routine's may be given as a text on the command line, in the place of a list, which it takes.
+    """
+    if role in role_facts.routines():
+        options = {name: _or_a_text(option, values.get(name)) for name, option in options.items()}
     remedy = f"correct it in the inventory; what is allowed: ansible-doc -t role opswatch.monitoring.{role}"
-    return [Problem(message, "", remedy) for message in _messages(plain, values)]
+    return [Problem(message, "", remedy) for message in _messages(_without_entries(options), values)]
+
+
+def _or_a_text(option: t.Mapping[str, t.Any], value: t.Any) -> t.Mapping[str, t.Any]:
+    return {"type": "raw"} if option.get("type") == "list" and isinstance(value, str) else option
+
+
+def wrong_names(options: Spec, values: Values) -> list[str]:
+    """Variables that are not as their spec has it: nobody is to look into them any further."""
+    plain = _without_entries(options)
+    return [name for name, value in values.items() if _messages({name: plain[name]}, {name: value})]
+
+
+def _without_entries(options: Spec) -> dict[str, t.Any]:
+    return {name: {**option, "options": None} if _kind(name) else option for name, option in options.items()}
 
 
 def _messages(options: Spec, values: Values) -> list[str]:
-    result = ArgumentSpecValidator(dict(options)).validate(dict(values))
+    strange = [f"{key!r} is no text, and so no name" for key in values if not isinstance(key, str)]
+    values = {name: value for name, value in values.items() if isinstance(name, str)}
+    shapes = {name: list(_shapes(name, options[name], value)) for name, value in values.items() if name in options}
+    right = {name: value for name, value in values.items() if not shapes.get(name)}
+    needed = {name: option for name, option in options.items() if name in right or not shapes.get(name)}
+    result = ArgumentSpecValidator(needed).validate(right)
     said = [f"unknown: {error.msg}" if isinstance(error, UnsupportedError) else error.msg for error in result.errors]
     # Several of them quote the value that they refuse.
-    return [remove_values(message, result._no_log_values).strip().rstrip(".") for message in said]
+    said = [remove_values(message, result._no_log_values).strip().rstrip(".") for message in said]
+    return strange + [message for found in shapes.values() for message in found] + said
+
+
+def _shapes(name: str, option: t.Mapping[str, t.Any], value: t.Any) -> t.Iterator[str]:
+    """What Ansible would convert for a module, but hands to a role as it is: a text for a list, nothing for a map."""
+    kind = option.get("type", "str")
+    if value is None:
+        if kind in ("list", "dict") and option.get("default") is not None:
+            yield f"{name} has to be a {kind}, and is empty"
+    elif kind == "list" and not isinstance(value, (list, tuple)):
+        yield f"{name} has to be a list, and is {_kind_of(value)}"
+    elif kind == "dict" and not isinstance(value, Mapping):
+        yield f"{name} has to be a dict, and is {_kind_of(value)}"
+    elif kind in ("str", "path") and isinstance(value, (list, tuple, Mapping)):
+        yield f"{name} has to be a text, and is {_kind_of(value)}"
+    elif kind == "list":
+        inner = {"type": option.get("elements", "raw"), "options": option.get("options")}
+        for number, one in enumerate(value, 1):
+            yield from _shapes(f"{name}, entry {number},", inner, one)
+    elif kind == "dict":
+        if option.get("options") and any(not isinstance(key, str) for key in value):
+            yield f"{name} has a key that is no text"
+        for key, inner in (option.get("options") or {}).items():
+            if key in value:
+                yield from _shapes(f"{name}.{key}", inner, value[key])
+
+
+def _kind_of(value: t.Any) -> str:
+    """In words, without the value: it may be a secret."""
+    if isinstance(value, Mapping):
+        return "a dict"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return (
+        "a text"
+        if isinstance(value, str)
+        else f"a value of type {type(value).__name__.replace('_AnsibleTagged', '').lower()}"
+    )
 
 
 def unresolved(name: str, error: Exception) -> Problem:
@@ -102,12 +165,20 @@ ENTRIES = {
 }
 
 
+def _kind(name: str) -> Entries | None:
+    """How a variable is checked, if it is such a list. A further list of services is one of services."""
+    if name not in ENTRIES and service_variables([name]):
+        return ENTRIES[SERVICES]._replace(each=functools.partial(checked_service, variable=name))
+    return ENTRIES.get(name)
+
+
 def checked_entries(host: str, options: Spec, values: Values) -> tuple[list[Problem], dict[str, t.Any]]:
     """Every entry that is wrong, and all that is wrong with it; and the values, with the entries that are right."""
     problems, right = [], dict(values)
-    for name in ENTRIES:
-        if name in options and name in values:
-            found, right[name] = _checked_list(name, host, options[name]["options"], values[name])
+    for name, value in values.items():
+        kind = _kind(name) if name in options else None
+        if kind:
+            found, right[name] = _checked_list(name, kind, host, options[name]["options"], value)
             problems += found
     return problems, right
 
@@ -117,8 +188,9 @@ def said_of(host: str, problem: Problem) -> Problem:
     return problem if f" of {host}" in problem.what else problem._replace(what=f"{host}: {problem.what}")
 
 
-def _checked_list(name: str, host: str, options: Spec, stated: t.Any) -> tuple[list[Problem], list[t.Any]]:
-    kind = ENTRIES[name]
+def _checked_list(
+    name: str, kind: Entries, host: str, options: Spec, stated: t.Any
+) -> tuple[list[Problem], list[t.Any]]:
     problems, right = [], []
     for number, entry in enumerate(stated if isinstance(stated, list) else [], 1):
         if not isinstance(entry, dict):
@@ -145,13 +217,17 @@ def jobs_problems(settings: t.Mapping[str, Values]) -> list[Problem]:
 
     Entries that are wrong by themselves are left out here.
     """
-    jobs: dict[str, dict[str, list[t.Any]]] = {}
+    jobs: dict[str, dict[str, dict[str, list[t.Any]]]] = {}
     for host, stated in settings.items():
-        for entry in _services(host, stated):
-            jobs.setdefault(entry["name"], {}).setdefault(host, []).append(entry)
+        for variable, entry in _services(host, stated):
+            lists = jobs.setdefault(entry["name"], {}).setdefault(host, {})
+            lists.setdefault(variable, []).append(entry)
     problems = []
     for by_host in jobs.values():
-        hostvars = {host: {**settings[host], SERVICES: entries} for host, entries in by_host.items()}
+        # The lists of this job, and what else a target takes from its host.
+        hostvars = {
+            host: {"monitoring_address": address_of(host, settings[host]), **lists} for host, lists in by_host.items()
+        }
         try:
             service_jobs(list(by_host), hostvars)
         except AnsibleError as error:
@@ -159,12 +235,12 @@ def jobs_problems(settings: t.Mapping[str, Values]) -> list[Problem]:
     return problems
 
 
-def _services(host: str, settings: Values) -> t.Iterator[dict[str, t.Any]]:
-    """The entries that are right, with their defaults."""
-    stated = settings.get(SERVICES)
-    for entry in stated if isinstance(stated, list) else []:
+def _services(host: str, settings: Values) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """The entries that are right, with their defaults, and the variable that holds each."""
+    lists = {name: settings[name] for name in service_variables(settings) if isinstance(settings[name], list)}
+    for variable, entry in service_entries(host, lists):
         try:
-            yield checked_service(entry, host)
+            yield variable, checked_service(entry, host, variable)
         except AnsibleError:
             continue
 
@@ -207,10 +283,10 @@ def service_listeners(host: str, values: Values) -> list[Listener]:
     """Ports of the services that run on the host itself, and not behind an address of their own."""
     found: dict[int, Listener] = {}
     own = address_of(host, values)
-    for service in _services(host, values):
+    for variable, service in _services(host, values):
         if (service.get("address") or own) == own:
             # One program may be several jobs, with a path each.
-            found.setdefault(service["port"], Listener(f"{SERVICES} ({service['name']})", "", service["port"]))
+            found.setdefault(service["port"], Listener(f"{variable} ({service['name']})", "", service["port"]))
     return list(found.values())
 
 

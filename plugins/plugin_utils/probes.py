@@ -10,6 +10,7 @@ import typing as t
 from ansible.errors import AnsibleError
 
 from .scrape import PROBES, HostVars, checked_service, service_address
+from .services import service_entries
 
 TARGET_DEFAULTS: dict[str, t.Any] = {"module": "http_2xx", "labels": {}}
 TARGET_KEYS = {"name", "target", *TARGET_DEFAULTS}
@@ -61,8 +62,8 @@ def service_probes(hosts: t.Sequence[str], hostvars: HostVars) -> list[Probe]:
     probes = []
     for host in hosts:
         settings = hostvars[host]
-        for stated in settings.get("monitoring_services") or []:
-            service = checked_service(stated, host)
+        for variable, stated in service_entries(host, settings):
+            service = checked_service(stated, host, variable)
             if service["health"]:
                 target = f"{service['scheme']}://{service_address(service, host, settings)}{service['health']}"
                 probes.append(Probe(host, service["name"], "http_2xx", target, service["labels"]))

@@ -132,7 +132,8 @@ def local_archive(folder: str, path: str, checksums: str) -> tuple[str, str]:
     archive = os.path.join(folder, path)
     if not os.path.isfile(archive):
         raise AnsibleActionFail(
-            f"The mirror lacks {archive}. What to do: put the release there, or correct version or monitoring_mirror."
+            f"The mirror lacks {archive}. What to do: put the release there (playbooks/mirror.yml fetches what the "
+            "inventory states), or correct version or monitoring_mirror."
         )
     listed = os.path.join(folder, checksums) if checksums else ""
     if listed and os.path.isfile(listed):

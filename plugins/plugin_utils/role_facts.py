@@ -13,6 +13,7 @@ import yaml
 from ansible.errors import AnsibleError
 
 from .component_spec import ARGUMENT_SPEC
+from .services import SERVICES, service_variables
 
 SHARED = "monitoring"  # the role that all components depend on
 ROLES = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles"))
@@ -38,6 +39,12 @@ def components() -> tuple[str, ...]:
     return tuple(name for name in GROUPS if os.path.isdir(role_path(name)))
 
 
+@functools.cache
+def routines() -> tuple[str, ...]:
+    """The other roles, whose variables stand in the same inventory."""
+    return tuple(sorted(name for name in os.listdir(ROLES) if name not in (SHARED, *components())))
+
+
 def role_path(role: str, *parts: str) -> str:
     return os.path.join(ROLES, role, *parts)
 
@@ -49,6 +56,12 @@ def options(role: str) -> dict[str, t.Any]:
     return dict(specs.get("options") or {})
 
 
+def typed(role: str, names: t.Iterable[str]) -> dict[str, t.Any]:
+    """The typed variables of a role, and those of a host's variables that are typed like one: its lists of services."""
+    known = options(role)
+    return known | dict.fromkeys(service_variables(names), known[SERVICES]) if SERVICES in known else known
+
+
 @functools.cache
 def known_variables() -> dict[str, str]:
     """Every variable that a user may set, and its role."""
@@ -58,7 +71,7 @@ def known_variables() -> dict[str, str]:
 def stated(role: str, variables: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Those of a role's typed variables that somebody has set, as they are set."""
     below = _read(role, "defaults", "main.yml")
-    set_here = {name: variables[name] for name in options(role) if name in variables}
+    set_here = {name: variables[name] for name in typed(role, variables) if name in variables}
     return {name: value for name, value in set_here.items() if name not in below or value != below[name]}
 
 

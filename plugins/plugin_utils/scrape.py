@@ -16,6 +16,7 @@ from .addresses import is_ip, is_loopback, split_address
 from .databases import with_databases
 from .quantities import DURATION, is_a
 from .role_facts import default
+from .services import SERVICES, service_entries
 
 HostVars = t.Mapping[str, t.Mapping[str, t.Any]]
 
@@ -171,10 +172,11 @@ def route_prefix(external_url: str | None, flags: t.Mapping[str, t.Any] | None) 
 
 def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t.Any]]:
     jobs: dict[str, dict[str, t.Any]] = {}
+    places: dict[str, list[str]] = {}  # where each of a job's targets is stated
     for host in hosts:
         settings = hostvars[host]
-        for stated in settings.get("monitoring_services") or []:
-            service = checked_service(stated, host)
+        for variable, stated in service_entries(host, settings):
+            service = checked_service(stated, host, variable)
             job = jobs.setdefault(
                 service["name"],
                 {
@@ -184,15 +186,17 @@ def service_jobs(hosts: t.Sequence[str], hostvars: HostVars) -> list[dict[str, t
                     **{key: service[key] for key in ("interval", "scheme", "path", "auth", "objective")},
                 },
             )
+            stated_at = places.setdefault(service["name"], [])
+            stated_at.append(where := f"{variable} of {host}")
             for key in ("interval", "auth", "objective"):
                 if job[key] != service[key]:
                     raise AnsibleError(
-                        f"monitoring_services of {host}: {service['name']} has another {key} than on an earlier host, "
-                        "but both are one scrape job. What to do: state the same, or give one of them another name."
+                        f"{where}: {service['name']} has another {key} than an earlier entry in {stated_at[0]}, but "
+                        "both are one scrape job. What to do: state the same, or give one of them another name."
                     )
             job["targets"].append(service_target(service, job, host, settings))
     for job in jobs.values():
-        refuse_twins(job)
+        refuse_twins(job, places[job["name"]])
     return [jobs[name] for name in sorted(jobs)]
 
 
@@ -210,9 +214,9 @@ def service_address(service: dict[str, t.Any], host: str, settings: t.Mapping[st
     return join(service.get("address") or address_of(host, settings), service["port"])
 
 
-def checked_service(stated: t.Any, host: str) -> dict[str, t.Any]:
-    """An entry of monitoring_services with its defaults. Raises AnsibleError with the host and what to change."""
-    where = f"monitoring_services of {host}"
+def checked_service(stated: t.Any, host: str, variable: str = SERVICES) -> dict[str, t.Any]:
+    """An entry of a list of services with its defaults. Raises AnsibleError with the host and what to change."""
+    where = f"{variable} of {host}"
     if not isinstance(stated, dict):
         raise AnsibleError(f"{where}: an entry is not a map with name and port.")
     unknown = sorted(set(stated) - SERVICE_KEYS)
@@ -268,18 +272,20 @@ def _is_objective(value: t.Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 100)
 
 
-def refuse_twins(job: dict[str, t.Any]) -> None:
-    """Two targets with the same labels would write into the same series."""
-    seen: dict[str, str] = {}
-    for target in job["targets"]:
+def refuse_twins(job: dict[str, t.Any], places: t.Sequence[str]) -> None:
+    """Two targets with the same labels would write into the same series. C(places): where each of them is stated."""
+    seen: dict[str, tuple[str, str]] = {}
+    for target, place in zip(job["targets"], places, strict=True):
         labels = {key: value for key, value in target["labels"].items() if not key.startswith("__")}
-        key = repr(sorted(labels.items()))
+        key, (address,) = repr(sorted(labels.items())), target["targets"]
         if key in seen:
+            earlier, first = seen[key]
+            where = " and ".join(dict.fromkeys([first, place]))
             raise AnsibleError(
-                f"monitoring_services: {job['name']} has two targets ({seen[key]}, {target['targets'][0]}) with the "
-                f"same labels {labels}. What to do: tell them apart by a label of their own (labels: {{...}})."
+                f"{where}: {job['name']} has two targets ({earlier}, {address}) with the same labels {labels}. "
+                "What to do: tell them apart by a label of their own (labels: {...})."
             )
-        seen[key] = target["targets"][0]
+        seen[key] = (address, place)
 
 
 def address_of(host: str, settings: t.Mapping[str, t.Any]) -> str:

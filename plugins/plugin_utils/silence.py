@@ -17,11 +17,23 @@ from .addresses import own_address
 from .loki import alertmanager_urls
 from .role_facts import default
 from .scrape import COMPONENTS, HostVars, address_of, has_authority, has_tls, path_prefix
+from .services import service_entries
 
-# Variables of hosts that give names to services, and the key that holds the name.
-NAMED = {"monitoring_services": "name", "blackbox_exporter_targets": "name", "prometheus_scrape_configs": "job_name"}
+# Variables of hosts that, beside their services, give names to what is watched, and the key that holds the name.
+NAMED = {"blackbox_exporter_targets": "name", "prometheus_scrape_configs": "job_name"}
 
 Groups = t.Mapping[str, t.Sequence[str]]
+
+
+def wanted_silences(*given: t.Any, **options: t.Any) -> dict[str, t.Any]:
+    """C(silences) as C(silence_matchers) makes them, and C(refused): why there are none, or empty.
+
+    Ansible tells an error of a filter amid words about itself, so the role tells this one.
+    """
+    try:
+        return {"silences": silence_matchers(*given, **options), "refused": ""}
+    except AnsibleError as error:
+        return {"silences": [], "refused": str(error)}
 
 
 def silence_matchers(
@@ -53,9 +65,10 @@ def services_of(groups: Groups, hostvars: HostVars) -> set[str]:
     """Every name that a service, a component or something that is probed has."""
     names = {component for component in COMPONENTS if groups.get(component)}
     for host in groups.get("all", []):
-        for variable, key in NAMED.items():
-            stated = hostvars[host].get(variable) or []
-            names |= {str(one[key]) for one in stated if isinstance(one, t.Mapping) and one.get(key)}
+        settings = hostvars[host]
+        stated = [("name", one) for _variable, one in service_entries(host, settings)]
+        stated += [(key, one) for variable, key in NAMED.items() for one in settings.get(variable) or []]
+        names |= {str(one[key]) for key, one in stated if isinstance(one, t.Mapping) and one.get(key)}
     return names
 
 

@@ -68,7 +68,8 @@ def wanted_versions(wish: t.Any) -> dict[str, str]:
     for name, version in wish.items():
         if name not in role_facts.components():
             near = difflib.get_close_matches(str(name), role_facts.components(), 1)
-            problems.append(f"{name} is no component" + (f": did you mean {near[0]}?" if near else ""))
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            problems.append(f"{name or 'an empty name'} is no component{meant}")
         elif not is_version(str(version)):
             problems.append(f"{version!r} is no version of {name}: write it like {role_facts.default(name, 'version')}")
     if problems:
@@ -76,12 +77,22 @@ def wanted_versions(wish: t.Any) -> dict[str, str]:
     return {str(name): str(version) for name, version in wish.items()}
 
 
-def upgrade_plan(
+def upgrade_plan(*given: t.Any, **options: t.Any) -> dict[str, t.Any]:
+    """C(steps) as C(upgrade_steps) makes them, and C(refused): why there are none, or empty.
+
+    Ansible tells an error of a filter for each host, and amid words about itself; so the role tells this one.
+    """
+    try:
+        return {"steps": upgrade_steps(*given, **options), "refused": ""}
+    except AnsibleError as error:
+        return {"steps": [], "refused": str(error)}
+
+
+def upgrade_steps(
     host: str,
     wish: t.Any,
     groups: t.Sequence[str],
     installed: t.Mapping[str, str],
-    downgrade: bool = False,
     unfinished: t.Collection[str] = (),
 ) -> list[dict[str, t.Any]]:
     """The steps of a host, in their order; none where it has nothing of what is wished.
@@ -96,11 +107,12 @@ def upgrade_plan(
         before, after = installed.get(name, ""), wanted[name]
         if not before:
             problems.append(f"{name} is not installed on {host}. What to do: run site.yml first")
-        elif older(after, before) and not downgrade:
+        elif older(after, before):
             if wish != TESTED:
                 problems.append(
                     f"{host} has {name} {before}, and {after} is older. What to do: correct upgrade_to; or "
-                    "playbooks/rollback.yml, which goes back to an earlier generation"
+                    "playbooks/rollback.yml, which goes back to an earlier generation; or site.yml with "
+                    "monitoring_allow_downgrade: true"
                 )
         elif after != before or name in unfinished:  # killed before it was proved: the same step again
             if between := _together(name, before, after):

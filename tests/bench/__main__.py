@@ -19,7 +19,7 @@ from tests.testbed import mirror
 from tests.testbed.console import Failure, say
 from tests.testbed.paths import MIRROR, ROOT
 
-from . import backup, dashboards, report
+from . import backup, dashboards, report, stack
 from .report import FIRST, NOTHING, ONE_LINE, STARTUP, Results, Setting
 from .sides import PORTS, SCRATCH, SIDES, Passwords, Run, Side
 from .state import Server, State, differences, prove_ready, prove_scraping, prove_whole
@@ -138,10 +138,10 @@ QUICK = tuple(replace(scale, rounds=1, nothing=1, one_line=1) for scale in FULL)
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="each run once; prints the tables, writes no file")
-    parser.add_argument("what", nargs="?", choices=["hosts", "dashboards", "backup"], help="only this one")
+    parser.add_argument("what", nargs="?", choices=["hosts", "stack", "dashboards", "backup"], help="only this one")
     options = parser.parse_args(arguments)
     found = 0
-    parts = {"dashboards": dashboards.main, "hosts": bench_hosts, "backup": backup.main}
+    parts = {"dashboards": dashboards.main, "hosts": bench_hosts, "stack": stack.main, "backup": backup.main}
     for name, part in parts.items():
         if options.what in (None, name):
             found = max(found, part(options.quick))

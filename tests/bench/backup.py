@@ -30,7 +30,7 @@ SCRATCH = DEV / "bench-backup"
 NAME, IMAGE = "bench-backup", "opswatch/host:trixie"
 DATA, REPOSITORY = "/var/lib/prometheus", "/srv/backup"
 WINDOW, SERIES = 7200, 500  # seconds of a block, series in it
-WINDOWS, SAMPLES = 10, 4_000_000  # blocks, samples in each
+WINDOWS, SAMPLES = 20, 4_000_000  # blocks, samples in each
 TAR = f"tar -czf /srv/guide.tar.gz {DATA}"
 
 TEXT = """\
@@ -42,7 +42,8 @@ One host (Debian 13 in a container) with the real Prometheus {version}, which sc
 {samples} made-up samples in {blocks} blocks, {size:.0f} MB, of noise that compresses badly. Both sides have the
 same data.
 
-- **ours**: `ansible-playbook playbooks/backup.yml`, whole; restic {restic} stores into a folder of the host.
+- **ours**: `ansible-playbook playbooks/backup.yml`, whole, as cron starts it; restic {restic} stores into a folder of
+  the host.
 - **the guide**: `{tar}` while Prometheus runs, without the time for Ansible or for copying the archive away.
 
 | | |
@@ -107,6 +108,9 @@ def prepare() -> dict[str, Any]:
         "backup_keep": {},
         "prometheus_scrape_interval": "1s",
         "prometheus_job_scrape_interval": "1s",
+        # Both sides are to see the same blocks each time: none is merged with others meanwhile.
+        "prometheus_flags": {"storage.tsdb.min-block-duration": "2h", "storage.tsdb.max-block-duration": "2h"},
+        "backup_progress": 0,  # as from cron
     }
     play("site.yml", variables)
     begin = (int(time.time()) // WINDOW - WINDOWS - 2) * WINDOW

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -97,6 +97,7 @@ class Side:
     name: str
     size: int
     passwords: Passwords
+    components: Sequence[str] = tuple(PORTS)
 
     @property
     def nodes(self) -> dict[str, str]:
@@ -135,7 +136,9 @@ class Side:
                     **variables,
                 },
                 "hosts": {node: {"ansible_host": hosts.container_name(host)} for node, host in self.nodes.items()},
-                "children": {component: {"hosts": dict.fromkeys(self.nodes_of(component))} for component in PORTS},
+                "children": {
+                    component: {"hosts": dict.fromkeys(self.nodes_of(component))} for component in self.components
+                },
             }
         }
         (self.inventory / "hosts.yml").write_text(yaml.safe_dump(inventory))

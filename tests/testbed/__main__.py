@@ -29,7 +29,7 @@ def main(command: str, arguments: list[str]) -> int:
         case "test":
             return check.test(arguments)
         case "test-real":
-            return check.test_real()
+            return check.test_real(arguments)
         case "bench":
             return bench(arguments)
         case "destroy":  # what ./dev clean does to hosts, and no more

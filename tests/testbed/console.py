@@ -30,7 +30,8 @@ class Step:
 
 
 def say(text: str = "") -> None:
-    print(text, flush=True)
+    # In one write: steps at the same time have a line each.
+    print(f"{text}\n", end="", flush=True)
 
 
 def seconds(duration: float) -> str:

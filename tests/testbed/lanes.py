@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs steps in order, as many at once as there are lanes: half of a scenario is waiting, in which another can work."""
 
+import re
 import subprocess
 import threading
 import time
@@ -24,6 +25,10 @@ class Job:
     @property
     def log(self) -> Path:
         return LOG / f"test-{self.name}.log"
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace").rstrip()
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,19 @@ def _run(job: Job, beside: bool) -> Ended:
     return Ended(job, code, time.monotonic() - begun)
 
 
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+# How pytest marks what went wrong; a long name comes on a line of its own in the frame.
+_WRONG = re.compile(r"E  |((FAILED|ERROR) )?\S+\.py::")
+
+
+def reasons(output: str, limit: int = 30) -> str:
+    """What a step failed of: pytest's marked lines where there are any (Molecule frames them), else its last words."""
+    lines = [_STYLE.sub("", line).strip(" │") for line in output.splitlines()]
+    return "\n".join(([line for line in lines if _WRONG.match(line)] or lines)[-limit:])
+
+
 def show(ended: Ended, beside: bool) -> None:
-    output = ended.job.log.read_text(errors="replace").rstrip() if beside else ""
+    output = ended.job.output if beside else ""
     if output:
         say(f"\n=== {ended.job.name}:\n{output}")
     result = f"failed with exit code {ended.code} after" if ended.code else "passed in"

@@ -18,9 +18,11 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import yaml
+
 from . import debian, standins
 from .console import Failure, relative, run, step
-from .paths import DEV, HOST_FILES, MIRROR
+from .paths import DEV, HOST_FILES, MIRROR, ROOT
 
 SUITES = ("bookworm", "trixie", "forky")
 NEWEST = SUITES[-1]
@@ -257,6 +259,20 @@ def ensure() -> Contents:
         current.result = f"{sum(map(len, contents.releases.values()))} releases"
     contents.releases.update(standins.build(MIRROR))
     return contents
+
+
+def releases_in(folder: Path) -> dict[str, list[str]]:
+    """Which versions of each component a folder in upstream's layout holds, the oldest first."""
+    found = {}
+    for path in ROOT.glob("roles/*/vars/main.yml"):
+        name = path.parts[-3]
+        if release := yaml.safe_load(path.read_text()).get(f"__{name}_release"):
+            where = release["path"].format(version="*", arch="amd64")
+            form = re.compile(re.escape(where).replace(r"\*", r"(\d+(?:\.\d+)*)"))
+            matches = [form.fullmatch(one.relative_to(folder).as_posix()) for one in folder.glob(where)]
+            versions = {match[1] for match in matches if match}
+            found[name] = sorted(versions, key=lambda version: [int(part) for part in version.split(".")])
+    return found
 
 
 def describe(contents: Contents) -> str:

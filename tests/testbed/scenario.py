@@ -37,6 +37,11 @@ def mirror() -> Path:
     return Path(os.environ.get("MONITORING_MIRROR") or BUILT_MIRROR)
 
 
+def lacks(path: str) -> bool:
+    """Whether somebody's folder has no such release. Ours has all: what is missing there is a fault."""
+    return mirror() != BUILT_MIRROR and not (mirror() / path).exists()
+
+
 def secret(name: str) -> str:
     return (inventory() / "secrets" / f"{name}.txt").read_text().strip()
 
@@ -124,6 +129,9 @@ class Server:
 
     def post(self, path: str, body: Any) -> requests.Response:
         return self._ask("POST", path, json=body)
+
+    def delete(self, path: str) -> requests.Response:
+        return self._ask("DELETE", path)
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
         auth = (USER, secret("monitoring_auth_password"))

@@ -32,17 +32,21 @@ class Packed(NamedTuple):
     published: bool
 
 
-def pack_cadvisor(mirror: Path) -> Packed:
+def pack_cadvisor(mirror: Path) -> list[Packed]:
     """The release is the program itself, and upstream publishes no checksum of it."""
     version = _stated("cadvisor", "defaults")["cadvisor_version"]
     path = _stated("cadvisor", "vars")["__cadvisor_release"]["path"].format(version=version, arch="amd64")
     _write(mirror / path, (SOURCES / "cadvisor.py").read_bytes())
-    return Packed(version, path, published=False)
+    return [Packed(version, path, published=False)]
 
 
-def pack_grafana(mirror: Path) -> Packed:
-    """Of the version whose answers were recorded. Its checksum file holds nothing but the sum."""
-    version = "9.3.2"
+def pack_grafana(mirror: Path) -> list[Packed]:
+    """Of the version whose answers were recorded, and an earlier one, which differs in its number alone."""
+    return [_pack_grafana(mirror, version) for version in ("9.3.0", "9.3.2")]
+
+
+def _pack_grafana(mirror: Path, version: str) -> Packed:
+    """Its checksum file holds nothing but the sum."""
     path = f"oss/release/grafana-{version}.linux-amd64.tar.gz"
     program = _program("grafana")
     archive = _tar_gz(
@@ -61,12 +65,17 @@ def pack_grafana(mirror: Path) -> Packed:
     return Packed(version, path, published=True)
 
 
-def pack_loki(mirror: Path) -> Packed:
+def pack_loki(mirror: Path) -> list[Packed]:
+    """Of the version whose answers were recorded, and an earlier one, which differs in its number alone."""
+    recorded = _stated("loki", "defaults")["loki_version"]
+    return [_pack_loki(mirror, version, recorded) for version in ("3.5.9", recorded)]
+
+
+def _pack_loki(mirror: Path, version: str, recorded: str) -> Packed:
     """A program of several files and of PyYAML, as it reads the real one's configuration."""
-    version = _stated("loki", "defaults")["loki_version"]
     release = _stated("loki", "vars")["__loki_release"]
     path = release["path"].format(version=version, arch="amd64")
-    program = _with_yaml("loki", version, _sources("loki"))
+    program = _with_yaml("loki", recorded, {**_sources("loki"), "version.txt": version.encode()})
     archive = _zipped({release["names"]["loki"].format(arch="amd64"): program})
     _write(mirror / path, archive)
     sums = f"{hashlib.sha256(archive).hexdigest()}  {Path(path).name}\n"
@@ -74,7 +83,7 @@ def pack_loki(mirror: Path) -> Packed:
     return Packed(version, path, published=True)
 
 
-def pack_log_agent(name: str, mirror: Path) -> Packed:
+def pack_log_agent(name: str, mirror: Path) -> list[Packed]:
     """A program of two files and of PyYAML, as it reads the real one's configuration. Its checksum is in our lock."""
     version = _stated(name, "defaults")[f"{name}_version"]
     release = _stated(name, "vars")[f"__{name}_release"]
@@ -83,10 +92,10 @@ def pack_log_agent(name: str, mirror: Path) -> Packed:
     modules = {module: source.read_bytes() for module, source in sources.items()}
     modules["version.txt"] = version.encode()
     _write(mirror / path, _zipped({release["names"][name].format(arch="amd64"): _with_yaml(name, version, modules)}))
-    return Packed(version, path, published=False)
+    return [Packed(version, path, published=False)]
 
 
-STAND_INS: dict[str, Callable[[Path], Packed]] = {
+STAND_INS: dict[str, Callable[[Path], list[Packed]]] = {
     "cadvisor": pack_cadvisor,
     "grafana": pack_grafana,
     "loki": pack_loki,
@@ -98,11 +107,11 @@ STAND_INS: dict[str, Callable[[Path], Packed]] = {
 def build(mirror: Path) -> dict[str, list[str]]:
     """Put all of them into the mirror; the versions by component. It is done each time, so that no change is missed."""
     packed = {name: pack(mirror) for name, pack in STAND_INS.items()}
-    paths = [one.path for one in packed.values() if not one.published]
+    paths = [one.path for releases in packed.values() for one in releases if not one.published]
     # A lock of the mirror's own, or the sum of a stand-in would be recorded in the inventory's as that of the real one.
     sums = {path: hashlib.sha256((mirror / path).read_bytes()).hexdigest() for path in paths}
     _write(mirror / LOCK, yaml.safe_dump(sums).encode())
-    return {name: [one.version] for name, one in packed.items()}
+    return {name: [one.version for one in releases] for name, releases in packed.items()}
 
 
 def _stated(role: str, folder: str) -> dict[str, Any]:

@@ -120,6 +120,29 @@ def test_requirements_are_pinned(path: str) -> None:
     assert loose == []
 
 
+# --- links between pages ---
+
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/*.md")})
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page, made as GitHub makes them."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title) for title in re.findall(r"^#+ (.*)", text, re.MULTILINE))
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    found = re.findall(r"\]\((?!\w+://)([^)\s#]*)(?:#([^)\s]*))?\)", page.read_text(encoding="utf-8"))
+    lost = []
+    for path, anchor in found:
+        there = page.parent / path if path else page
+        if not there.exists() or (anchor and anchor not in headings(there)):
+            lost.append(f"{path}#{anchor}")
+    assert lost == []
+
+
 # --- what is written twice ---
 
 

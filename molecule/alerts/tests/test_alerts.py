@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.testbed import scenario
+from tests.testbed import panels, scenario
 from tests.testbed.paths import ROOT
 from tests.testbed.scenario import Prometheus, wait_for
 
@@ -38,15 +38,20 @@ def sink() -> Any:
 @pytest.fixture(scope="module")
 def stack(sink: Any, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
     """The services with some traffic, and the whole stack with its rules as they are."""
-    services = yaml.safe_load((ROOT / "inventories/dating_app/group_vars/dating_app.yml").read_text())
+    stated = ROOT / "inventories/dating_app/group_vars"
+    groups = {
+        group: {"vars": yaml.safe_load((stated / f"{group}.yml").read_text())}
+        for group in ("dating_app", "postgres_exporter")
+    }
     more = tmp_path_factory.mktemp("inventory") / "services.yml"
-    more.write_text(yaml.safe_dump({"dating_app": {"vars": services}}))
+    more.write_text(yaml.safe_dump(groups))
     inventories = [scenario.inventory(), more]
     application = {"dating_app_faults": True, "dating_app_traffic_rate": 10}
     assert scenario.playbook("examples/dating_app/deploy.yml", variables=application, inventories=inventories).rc == 0
     mail = {"to": "ops@example.com", "from": "am@example.com", "smarthost": sink.smarthost, "require_tls": False}
     variables = {
         "monitoring_mirror": str(scenario.mirror()),
+        "grafana_version": "9.3.2",
         "prometheus_thresholds": LOWERED,
         "alertmanager_route": {"group_wait": "5s", "group_interval": "10s"},
         "alertmanager_receivers": [
@@ -105,3 +110,13 @@ def test_their_end_is_told(stack, sink):
         app.check_output(f"curl -sfX DELETE localhost:{port}/faults")
     ended = {*CAUSES, "DatabaseDown"}
     wait_for("their end is told", lambda: ended <= titles(sink, "resolved"), 900)
+
+
+def test_every_panel_has_data_or_may_have_none(stack):
+    """Through Grafana, where it is the real one. All that takes time to begin has had it."""
+    grafana = panels.Grafana(
+        f"http://{scenario.address(SERVER)}:3000", ("admin", scenario.secret("grafana_admin_password"))
+    )
+    prometheus = panels.Prometheus(stack.url, (scenario.USER, scenario.secret("monitoring_auth_password")))
+    _asked, found = panels.settled(panels.as_people_see(grafana, prometheus), limit=180)
+    assert panels.wrong(found) == []

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.testbed import scenario
-from tests.testbed.scenario import Alertmanager, Prometheus, Run, playbook, wait_for
+from tests.testbed.scenario import Alertmanager, Prometheus, Run, Server, playbook, wait_for
 
 HOST, HEIR = "opswatch-backup", "opswatch-heir"
 TEXTFILE = "/var/lib/node_exporter/textfile/opswatch_backup.static.prom"
@@ -29,6 +32,7 @@ SETTINGS: dict[str, Any] = {
     "grafana_version": "9.3.2",
     "loki_listen_address": "0.0.0.0:3100",  # a network of the test's own
 }
+IN_POSTGRESQL = {"host": "/run/postgresql", "ssl_mode": "disable"}
 SAMPLES = 400_000  # that are old already when the tests begin
 
 
@@ -36,8 +40,8 @@ def settings(**more: Any) -> dict[str, Any]:
     return {**SETTINGS, "monitoring_mirror": str(scenario.mirror()), **more}
 
 
-def backup(*arguments: str, **more: Any) -> Run:
-    return playbook("playbooks/backup.yml", "--limit", HOST, *arguments, variables=settings(**more))
+def backup(*arguments: str, host: str = HOST, **more: Any) -> Run:
+    return playbook("playbooks/backup.yml", "--limit", host, *arguments, variables=settings(**more))
 
 
 def restore(*arguments: str, host: str = HOST, **more: Any) -> Run:
@@ -48,6 +52,17 @@ def on(host: str, command: str) -> str:
     done = scenario.host(host).run(command)
     assert done.rc == 0, done.stderr
     return str(done.stdout)
+
+
+@contextmanager
+def slow_restic(seconds: int = 3) -> Iterator[None]:
+    """Seconds for each of its calls, as in a repository that is large or far away."""
+    program = "/usr/local/bin/restic"
+    on(HOST, f"printf '#!/bin/sh\nsleep {seconds}; exec /usr/bin/restic \"$@\"\n' >{program} && chmod +x {program}")
+    try:
+        yield
+    finally:
+        on(HOST, f"rm {program}")
 
 
 def metric(name: str) -> float:
@@ -102,6 +117,22 @@ def test_schedule_that_is_none_is_refused() -> None:
     assert "write five fields of cron" in done.said
 
 
+def test_components_that_are_none_are_refused() -> None:
+    done = backup(backup_components="prom,loki")
+    assert done.rc != 0
+    assert "backup_components has prom, which this inventory does not have" in done.said
+    done = restore(restore_components="prom,loki")
+    assert done.rc != 0
+    assert "restore_components has prom, of which this inventory has nothing to restore" in done.said
+    assert "argument_spec" not in done.said
+
+
+def test_misspelt_drill_restores_nothing() -> None:
+    done = restore("--check", restore_dril="true", restore_overwrite="true")
+    assert done.rc != 0
+    assert "the variable restore_dril is not known: did you mean restore_drill?" in done.said
+
+
 def test_check_mode_makes_nothing() -> None:
     done = backup("--check")
     assert done.rc == 0
@@ -112,24 +143,49 @@ def test_check_mode_makes_nothing() -> None:
     assert scenario.host(HOST).run(f"test -e {REPOSITORY}").rc != 0
 
 
+def in_hours(hours: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600 * hours))
+
+
+def make_silence(comment: str, **more: Any) -> dict[str, Any]:
+    """As it was posted, with its ID and Alertmanager's own begin: posted again with these, it is changed."""
+    body = {
+        "matchers": [{"name": "instance", "value": comment, "isRegex": False, "isEqual": True}],
+        "startsAt": in_hours(0),
+        "endsAt": in_hours(2),
+        "createdBy": "test",
+        "comment": comment,
+        **more,
+    }
+    made = Alertmanager(HOST).post("/api/v2/silences", body)
+    made.raise_for_status()
+    number = made.json()["silenceID"]
+    return {**body, "id": number, "startsAt": Alertmanager(HOST).get(f"/api/v2/silence/{number}").json()["startsAt"]}
+
+
+def active_silences() -> dict[str, str]:
+    """When each of them ends."""
+    silences = Alertmanager(HOST).get("/api/v2/silences").json()
+    return {one["comment"]: one["endsAt"] for one in silences if one["status"]["state"] == "active"}
+
+
 def test_first_backup_loses_no_scrape() -> None:
-    """One scrape each second: the longest gap between two of them says what a backup costs."""
-    Alertmanager(HOST).post(
-        "/api/v2/silences",
-        {
-            "matchers": [{"name": "instance", "value": "app1", "isRegex": False, "isEqual": True}],
-            "startsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "endsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7200)),
-            "createdBy": "test",
-            "comment": "kept",
-        },
-    ).raise_for_status()
+    """One scrape each second: the longest gap between two of them says what a backup costs.
+
+    Alertmanager writes its file when it stops, and every 15 minutes: what is done to silences after that is not in it.
+    """
+    ended, longer = make_silence("ended"), make_silence("longer")
+    on(HOST, "systemctl restart alertmanager")
+    wait_for("Alertmanager runs", lambda: _answers(lambda: set(active_silences()) == {"ended", "longer"}))
+    Alertmanager(HOST).delete(f"/api/v2/silence/{ended['id']}").raise_for_status()
+    make_silence(**{**longer, "endsAt": in_hours(4)})
+    make_silence("kept")
     begun = time.time()
     done = backup()
     took = time.time() - begun
     assert done.rc == 0
     assert f"made the repository {REPOSITORY}" in done.said
-    assert "1 silences" in done.said
+    assert "2 silences" in done.said
     time.sleep(2)
     found = Prometheus(HOST).query(f'up{{job="node_exporter",instance="{HOST}"}}[{int(took) + 2}s]')
     stamps = [float(stamp) for stamp, _value in found[0]["values"]]
@@ -152,8 +208,10 @@ def test_the_snapshot_is_gone_and_the_metrics_are_there() -> None:
 
 def test_second_backup_stores_what_is_new() -> None:
     first = metric("opswatch_backup_added_bytes")
-    done = backup()
+    with slow_restic():
+        done = backup(backup_progress=0.1)
     assert done.rc == 0
+    assert re.search(rf"{HOST}: (at it for|\d+% of)", done.said)
     added = metric("opswatch_backup_added_bytes")
     print(f"first {first:.0f} bytes, second {added:.0f} bytes, {added / first:.1%}")
     # The scrapes of the minute between the two are new, and everything else is known.
@@ -173,39 +231,126 @@ def test_drill_touches_nothing() -> None:
     assert on(HOST, "pgrep -c -x prometheus").strip() == "1"
 
 
+def test_killed_drill_leaves_no_prometheus_behind() -> None:
+    """Its own one asks nobody for a password."""
+    # By how it begins: setpriv and nice, which become it, have the same words behind their own.
+    second = 'pgrep -f "^[^ ]*/prometheus .*/var/lib/opswatch/.backup-drill"'
+    wish = {"restore_components": "prometheus", "restore_drill": True}
+    process = scenario.start_playbook("playbooks/restore.yml", "--limit", HOST, variables=settings(**wish))
+    kill = f"until {second}; do sleep 0.02; done; kill -9 $(ps -o ppid= -p $({second} | head -1))"
+    on(HOST, f"timeout 120 sh -c '{kill}'")
+    scenario.finish(process)
+    wait_for("only the one that serves is left", lambda: on(HOST, "pgrep -c -x prometheus").strip() == "1")
+    assert scenario.host(HOST).run(second).rc != 0
+    assert restore(**wish).rc == 0
+    assert scenario.host(HOST).run("ls -d /var/lib/opswatch/.backup-drill").rc != 0
+
+
 def test_newer_data_is_not_overwritten() -> None:
     done = restore(restore_components="prometheus")
     assert done.rc != 0
     assert "prometheus has data that is newer than the backup" in done.said
     assert "restore_overwrite: true" in done.said
     assert old_samples() == SAMPLES
+    checked = restore("--check")
+    assert checked.rc != 0
+    assert "would restore prometheus of backup" in checked.said
+    assert "would restore grafana of backup" in checked.said
+    assert "prometheus has data that is newer than the backup" in checked.said
+
+
+def test_data_that_would_be_dropped_is_not_restored() -> None:
+    time.sleep(3)  # until the backup is older than that
+    unit = "/etc/systemd/system/prometheus.service"
+    words = "--storage.tsdb.retention.time="
+    on(HOST, f"cp {unit} /root/unit && sed -i 's/{words}[0-9a-z]*/{words}2s/' {unit}")
+    on(HOST, "systemctl daemon-reload && systemctl restart prometheus")
+    wait_for("Prometheus runs", lambda: _answers(lambda: Prometheus(HOST).query("1")))
+    done = restore("--check", restore_components="prometheus", restore_overwrite=True)
+    on(HOST, f"cp /root/unit {unit} && systemctl daemon-reload && systemctl restart prometheus")
+    wait_for("Prometheus runs", lambda: _answers(lambda: Prometheus(HOST).query("1")))
+    assert done.rc != 0
+    assert "Prometheus would drop everything that is in the backup" in done.said
+    assert "raise prometheus_retention_time" in done.said
+
+
+def test_no_space() -> None:
+    """Said before anything is fetched."""
+    folder = "/var/lib/prometheus"
+    on(HOST, f"systemctl stop prometheus && mkdir /root/kept && cp -a {folder}/. /root/kept")
+    on(HOST, f"mount -t tmpfs -o size=60m tmpfs {folder} && cp -a /root/kept/. {folder}")
+    on(HOST, f"chown prometheus: {folder} && systemctl start prometheus")
+    done = restore(restore_components="prometheus", restore_overwrite=True)
+    on(HOST, f"systemctl stop prometheus && umount {folder} && rm -r /root/kept && systemctl start prometheus")
+    assert done.rc != 0
+    assert f"no space on the file system of {folder}" in done.said
+    assert "nothing was changed" in done.said
+    wait_for("Prometheus runs", lambda: _answers(lambda: Prometheus(HOST).query("1")))
 
 
 def test_lost_data_comes_back() -> None:
-    """Everything is thrown away, a silence too; what the backup has is there again."""
+    """Everything is thrown away, a silence too; what the backup has is there again, and a later silence is not."""
     on(HOST, "systemctl stop prometheus alertmanager && rm -rf /var/lib/prometheus/* /var/lib/alertmanager/*")
     on(HOST, "systemctl start prometheus alertmanager")
     wait_for("Prometheus runs, empty", lambda: _answers(old_samples) == 0)
+    wait_for("Alertmanager runs, empty", lambda: _answers(active_silences) == {})
+    make_silence("later")
     done = restore(restore_components="prometheus,alertmanager", restore_overwrite=True)
     assert done.rc == 0
     assert "prometheus serves the data of backup" in done.said
     assert old_samples() == SAMPLES
-    silences = Alertmanager(HOST).get("/api/v2/silences").json()
-    assert [one["comment"] for one in silences if one["status"]["state"] == "active"] == ["kept"]
+    assert "2 silences in force, 1 made anew, 1 changed, 1 ended, 1 of later gone" in done.said
+    assert active_silences().keys() == {"kept", "longer"}
+    assert active_silences()["longer"] > in_hours(3)
     assert scenario.host(HOST).run("ls -d /var/lib/prometheus/.monitoring-restore").rc != 0
     assert playbook("site.yml", "--check", variables=settings()).rc == 0
 
 
+def test_dashboards_and_log_lines_come_back() -> None:
+    """Both services are emptied; what was made a moment before the backup is there again."""
+    grafana, loki = Server(HOST, 3000), Server(HOST, 3100)
+    login = ("admin", scenario.secret("grafana_admin_password"))
+
+    def dashboards() -> set[str]:
+        found = requests.get(f"{grafana.url}/api/search?type=dash-db", auth=login, timeout=10)
+        return {one["title"] for one in found.json()}
+
+    def lines() -> int:
+        found = loki.get("/loki/api/v1/query_range", query='{job="kept"}', limit=1000).json()["data"]["result"]
+        return sum(len(one["values"]) for one in found)
+
+    before = dashboards()
+    made = {"dashboard": {"uid": "kept", "title": "Kept", "panels": []}, "overwrite": True}
+    requests.post(f"{grafana.url}/api/dashboards/db", json=made, auth=login, timeout=10).raise_for_status()
+    now = time.time_ns()
+    values = [[str(now + number), f"line {number}"] for number in range(500)]
+    loki.post("/loki/api/v1/push", {"streams": [{"stream": {"job": "kept"}, "values": values}]}).raise_for_status()
+    fetched = "/var/lib/loki/.monitoring-restore/new"  # by a restore that was killed
+    on(HOST, f"mkdir -p {fetched} && touch {fetched}/chunk")
+    assert backup().rc == 0
+    stored = on(HOST, _restic("ls latest", REPOSITORY))
+    assert "/var/lib/loki" in stored
+    assert ".monitoring-restore" not in stored
+    on(HOST, "systemctl stop grafana loki && rm -rf /var/lib/loki/* /var/lib/grafana/grafana.db*")
+    on(HOST, "systemctl start grafana loki")
+    wait_for("both run, empty", lambda: _answers(lambda: (lines(), "Kept" in dashboards())) == (0, False), 90)
+    done = restore(restore_components="grafana,loki", restore_overwrite=True)
+    assert done.rc == 0
+    assert dashboards() == before | {"Kept"}
+    wait_for("the lines are there", lambda: _answers(lines) == 500, 90)
+    assert playbook("site.yml", "--check", variables=settings()).rc == 0
+
+
 @contextmanager
-def with_each_start(command: str, when: str = "Pre") -> Iterator[None]:
-    """A command of root before Prometheus starts, or after; it does not start, or is stopped, if that fails."""
-    folder = "/etc/systemd/system/prometheus.service.d"
+def with_each_start(command: str, when: str = "Pre", host: str = HOST, unit: str = "prometheus") -> Iterator[None]:
+    """A command of root before it starts, or after; it does not start, or is stopped, if that fails."""
+    folder = f"/etc/systemd/system/{unit}.service.d"
     text = f'[Service]\\nExecStart{when}=+/bin/sh -c "{command}"\\n'
-    on(HOST, f"mkdir -p {folder} && printf '{text}' > {folder}/fault.conf && systemctl daemon-reload")
+    on(host, f"mkdir -p {folder} && printf '{text}' > {folder}/fault.conf && systemctl daemon-reload")
     try:
         yield
     finally:
-        on(HOST, f"rm -r {folder} && systemctl daemon-reload")
+        on(host, f"rm -r {folder} && systemctl daemon-reload")
 
 
 @pytest.mark.parametrize("when", ["Pre", "Post"])
@@ -229,6 +374,15 @@ def test_killed_restore_is_undone_by_the_next() -> None:
         on(HOST, f"kill -9 $(ps -o ppid= -p $({waits} | head -1))")
         scenario.finish(process)
         on(HOST, "test -e /var/lib/prometheus/.monitoring-restore/swap.json")
+    meanwhile = playbook("site.yml", "--check", "--limit", HOST, variables=settings())
+    assert meanwhile.rc != 0
+    assert "a restore of prometheus was killed before its data had proved itself" in meanwhile.said
+    copied = backup(backup_components="prometheus")
+    assert copied.rc != 0
+    assert "prometheus is not in the backup: a restore of prometheus was killed" in copied.said
+    checked = restore("--check", restore_components="prometheus", restore_overwrite=True)
+    assert checked.rc == 0
+    assert "would undo a restore of prometheus that was killed" in checked.said
     done = restore(restore_components="prometheus", restore_overwrite=True)
     assert done.rc == 0
     assert "undid a restore of prometheus that was killed: its earlier data serves again" in done.said
@@ -240,6 +394,7 @@ def test_wrong_password() -> None:
     assert done.rc != 0
     assert "the repository does not open with this password" in done.said
     assert "correct backup_password" in done.said
+    assert "backup_password.txt in the folder of secrets on the control node" in done.said
     assert metric("opswatch_backup_last_run_success") == 0
     assert on(HOST, "ls -A /var/lib/prometheus/snapshots").strip() == ""
     done = restore(restore_drill=True, backup_password="wrong")
@@ -248,20 +403,71 @@ def test_wrong_password() -> None:
 
 
 def test_component_that_the_backup_does_not_have() -> None:
+    made = backup(backup_components="node_exporter")
+    assert made.rc == 0
+    (snapshot,) = re.findall(r"backup ([0-9a-f]{8}):", made.said)
+    done = restore(restore_snapshot=snapshot, restore_components="loki", restore_drill=True)
+    assert done.rc != 0
+    assert "the backup does not have loki: it has node_exporter" in done.said
+    assert "choose another restore_snapshot" in done.said
+
+
+def test_backup_that_is_not_there() -> None:
     done = restore(restore_snapshot="0badc0de", restore_drill=True)
     assert done.rc != 0
     assert "no backup of this host is meant by '0badc0de'" in done.said
+    assert re.search(r"[0-9a-f]{8} \S+Z partial \(node_exporter\)", done.said)
+
+
+def test_backups_are_listed() -> None:
+    done = restore(restore_snapshot="list")
+    assert done.rc == 0
+    assert re.search(r"[0-9a-f]{8} \S+Z whole", done.said)
+    assert re.search(r"[0-9a-f]{8} \S+Z partial \(node_exporter\)", done.said)
+    assert re.search(rf"{HOST} : ok=\d+ changed=0 ", done.said)
+
+
+def test_nothing_to_restore_is_said() -> None:
+    made = backup(backup_components="node_exporter")
+    (snapshot,) = re.findall(r"backup ([0-9a-f]{8}):", made.said)
+    done = restore(restore_snapshot=snapshot, restore_drill=True)
+    assert done.rc == 0
+    assert f"nothing to try: backup {snapshot} has no data of what is installed here" in done.said
 
 
 def test_two_backups_at_once() -> None:
-    processes = [
-        scenario.start_playbook("playbooks/backup.yml", "--limit", HOST, variables=settings()) for _number in range(2)
-    ]
-    runs = [scenario.finish(process) for process in processes]
-    if sorted(run.rc for run in runs) != [0, 0]:  # they may have missed each other
-        assert any("another run is changing backups on this host" in run.said for run in runs)
-    assert backup().rc == 0
+    """The first holds the lock for at least two calls of restic; the second is refused meanwhile."""
+    words = ("playbooks/backup.yml", "--limit", HOST)
+    with slow_restic(15):
+        processes = [scenario.start_playbook(*words, variables=settings()) for _number in range(2)]
+        runs = [scenario.finish(process) for process in processes]
+    well, refused = sorted(runs, key=lambda run: run.rc)
+    assert well.rc == 0
+    assert refused.rc != 0
+    assert "another run is changing backups on this host" in refused.said
     assert metric("opswatch_backup_last_run_success") == 1
+
+
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+def test_killed_backup_leaves_nothing(signal: str) -> None:
+    """SIGTERM lets it remove its snapshot; after SIGKILL, of which it does not hear, the next backup does."""
+    snapshot, waits = "/var/lib/prometheus/snapshots/opswatch", "pgrep -f '[s]h /usr/local/bin/restic backup'"
+    with slow_restic(60):
+        process = scenario.start_playbook("playbooks/backup.yml", "--limit", HOST, variables=settings())
+        wait_for("restic is called", lambda: scenario.host(HOST).run(waits).rc == 0, 120)
+        on(HOST, f"test -d {snapshot}")
+        on(HOST, f"kill -{signal} $(ps -o ppid= -p $({waits} | head -1))")
+        done = scenario.finish(process)
+        wait_for("restic has died with it", lambda: scenario.host(HOST).run(waits).rc == 1, 20)
+    assert done.rc != 0
+    if signal == "KILL":
+        on(HOST, f"test -d {snapshot}")
+        assert backup().rc == 0
+    else:
+        assert "the backup was ended by SIGTERM" in done.said
+        assert metric("opswatch_backup_last_run_success") == 0
+    assert on(HOST, "ls -A /var/lib/prometheus/snapshots").strip() == ""
+    assert scenario.host(HOST).run("test -e /var/lib/opswatch/.backup").rc != 0
 
 
 def test_other_host_takes_over_the_data() -> None:
@@ -270,6 +476,90 @@ def test_other_host_takes_over_the_data() -> None:
     assert done.rc == 0
     result = Prometheus(HEIR).query("sum(count_over_time(made_up[10d]))")
     assert int(float(result[0]["value"][1])) == SAMPLES
+
+
+def sql(statement: str, account: str = "grafana") -> str:
+    return on(HEIR, f"cd / && runuser -u {account} -- psql -XAtq -v ON_ERROR_STOP=1 -c '{statement}'").strip()
+
+
+def test_grafana_in_postgresql() -> None:
+    """Its tables are there as they were, and one that came later is not; also where Grafana does not start on them."""
+    on(HEIR, "pg_ctlcluster $(pg_lsclusters -h | cut -d' ' -f1,2) start")
+    sql("CREATE ROLE grafana LOGIN", "postgres")
+    sql("CREATE DATABASE grafana OWNER grafana", "postgres")
+    wish: dict[str, Any] = {"grafana_database": IN_POSTGRESQL}
+    assert playbook("site.yml", "--limit", HEIR, variables=settings(**wish)).rc == 0
+    if "stand-in" in on(HEIR, "grafana -v"):  # it keeps what it has in its own file
+        sql("CREATE TABLE dashboard (id serial PRIMARY KEY, uid text, data text, is_folder boolean)")
+        columns = '"uid", data, is_folder'
+        sql(f'INSERT INTO dashboard ({columns}) SELECT n, $${{"title": "a"}}$$, n = 7 FROM generate_series(1, 7) n')
+    number = int(sql("SELECT count(*) FROM dashboard WHERE NOT is_folder"))
+    assert number > 5
+    done = backup(host=HEIR, backup_components="grafana", **wish)
+    assert done.rc == 0
+    assert f"{number} dashboards" in done.said
+    snapshot = re.findall(r"backup ([0-9a-f]{8}):", done.said)[0]
+    sql("DELETE FROM dashboard WHERE NOT is_folder")
+    sql("CREATE TABLE later (x int)")
+    asked: dict[str, Any] = {"host": HEIR, "restore_components": "grafana", "restore_snapshot": snapshot, **wish}
+    refused = restore(**asked)
+    assert refused.rc != 0
+    assert "grafana has data that is newer than the backup" in refused.said
+    with with_each_start("! test -e /var/lib/grafana/.monitoring-restore/before.sql", host=HEIR, unit="grafana"):
+        failed = restore(restore_overwrite=True, **asked)
+    assert failed.rc != 0
+    assert "its earlier data serves again" in failed.said
+    assert sql("SELECT count(*) FROM dashboard WHERE NOT is_folder") == "0"
+    assert sql("SELECT count(*) FROM later") == "0"
+    restored = restore(restore_overwrite=True, **asked)
+    assert restored.rc == 0
+    assert sql("SELECT count(*) FROM dashboard WHERE NOT is_folder") == str(number)
+    assert sql("SELECT to_regclass($$later$$) IS NULL") == "t"
+    assert scenario.host(HEIR).run("ls -d /var/lib/grafana/.monitoring-restore").rc != 0
+    assert restore(restore_drill=True, **asked).rc == 0
+
+
+def test_password_of_grafana_in_postgresql() -> None:
+    """Nobody knows it any more, and the command of 9.3 only says that it worked."""
+    is_standin = "stand-in" in on(HEIR, "grafana -v")  # it has its users in its own file: only the tables tell
+    if is_standin:
+        sql('CREATE TABLE "user" (id serial PRIMARY KEY, login text, password text, salt text)')
+        sql("CREATE TABLE login_attempt (username text, ip_address text, created int)")
+        sql('INSERT INTO "user" (login) VALUES ($$admin$$), ($$other$$)')
+    sql("INSERT INTO login_attempt (username, ip_address, created) VALUES ($$Admin$$, $$192.0.2.1$$, 0)")
+    on(HEIR, "rm /var/lib/opswatch/grafana/admin/password")
+    wish: dict[str, Any] = {"grafana_database": IN_POSTGRESQL}
+    words = ("site.yml", "-v", "--tags", "grafana", "--limit", HEIR)
+    done = playbook(*words, variables=settings(grafana_admin_password="another one", **wish))
+    if is_standin:
+        assert done.rc != 0
+        assert "its database: it reported success, but the login is refused as before" in done.said
+    else:
+        assert done.rc == 0
+        assert "reset the password of admin by its database, and proved it" in done.said
+    digest, salt = sql('SELECT password, salt FROM "user" WHERE login = $$admin$$').split("|")
+    assert digest == hashlib.pbkdf2_hmac("sha256", b"another one", salt.encode(), 10000, 50).hex()
+    assert digest not in done.output
+    assert sql("SELECT count(*) FROM login_attempt") == "0"
+    assert playbook(*words, variables=settings(**wish)).rc == 0
+
+
+def test_over_sftp() -> None:
+    """The repository is on another host; root of this one has a key for it."""
+    key = "/root/.ssh/id_ed25519"
+    on(HOST, f"mkdir -pm 700 /root/.ssh && ssh-keygen -q -t ed25519 -N '' -f {key}")
+    public = on(HOST, f"cat {key}.pub").strip()
+    on(HEIR, f"mkdir -pm 700 /root/.ssh && echo '{public}' > /root/.ssh/authorized_keys && systemctl start ssh")
+    there = {"backup_repository": f"sftp:root@{HEIR}:/srv/sftp", "backup_components": "alertmanager"}
+    stranger = backup(**there)
+    assert stranger.rc != 0
+    assert "Host key verification failed" in stranger.said
+    assert "ssh-keyscan shows it" in stranger.said
+    on(HOST, f"ssh-keyscan -t ed25519 {HEIR} > /root/.ssh/known_hosts 2>/dev/null")
+    assert backup(**there).rc == 0
+    on(HEIR, "test -s /srv/sftp/config")
+    wish = {**there, "restore_components": "alertmanager", "restore_drill": True}
+    assert restore(**wish).rc == 0
 
 
 def test_damaged_repository() -> None:
@@ -317,6 +607,20 @@ def test_cron_entry_is_silent_when_all_is_well(tmp_path: Path) -> None:
         assert "the repository does not open with this password" in bad.stderr
         playbook("playbooks/backup.yml", variables={"backup_schedule": "none"}, inventories=sources)
         assert [line for line in table.read_text().splitlines() if line.strip()] == []
+
+
+def test_control_node_without_cron(tmp_path: Path) -> None:
+    """It has everything that this one has but crontab: the backup is made, and the entry is said to be missing."""
+    for program in [one for folder in os.environ["PATH"].split(":") for one in Path(folder).glob("*")]:
+        if program.name != "crontab" and not os.path.lexists(tmp_path / program.name):
+            (tmp_path / program.name).symlink_to(program)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        done = backup(backup_schedule="30 2 * * 6", backup_components="node_exporter")
+        assert done.rc != 0
+        assert re.search(r"backup [0-9a-f]{8}:.*There is no crontab on the control node", done.said)
+        assert "apt-get install cron" in done.said
+        assert backup(backup_schedule="none").rc == 0
 
 
 def test_no_secret_is_in_sight() -> None:

@@ -152,7 +152,7 @@ def test_second_run_changes_nothing(site):
 
 @pytest.mark.parametrize("name", [ONE, TWO])
 def test_everybody_knows_everybody(site, name):
-    wait_for("both are in the cluster", lambda: is_pair(name), 30)
+    wait_for("both are in the cluster", lambda: is_pair(name), 60)
     prometheus = Prometheus(name)
 
     def known() -> set[str]:

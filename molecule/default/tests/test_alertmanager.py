@@ -88,12 +88,12 @@ def test_notifications_go_where_their_severity_says(sink, receivers):
     fire("Odd", "warning")
     fire("Watchdog", "none")
     begun = {"mail [CRITICAL] Grave: a thing", "slack [CRITICAL] Grave: a thing", "mail [WARNING] Odd: a thing"}
-    wait_for("all have arrived", lambda: arrived(sink) == {*begun, "hook firing"}, 30)
+    wait_for("all have arrived", lambda: arrived(sink) == {*begun, "hook firing"}, 60)
     text = next(message["text"] for message in sink.messages if message["via"] == "mail")
     assert "What to do: https://example.com/x" in text
     fire("Grave", "critical", over=True)
     ended = {"mail [RESOLVED] Grave: a thing", "slack [RESOLVED] Grave: a thing"}
-    wait_for("its end has arrived", lambda: ended <= arrived(sink), 30)
+    wait_for("its end has arrived", lambda: ended <= arrived(sink), 60)
 
 
 def test_a_critical_alert_silences_the_warning_of_the_same_thing():
@@ -104,7 +104,7 @@ def test_a_critical_alert_silences_the_warning_of_the_same_thing():
         alerts = Alertmanager(SERVER).get("/api/v2/alerts", filter='alertname="Twofold"').json()
         return [bool(one["status"]["inhibitedBy"]) for one in alerts if one["labels"]["severity"] == "warning"]
 
-    wait_for("the warning is silent", lambda: inhibited() == [True], 20)
+    wait_for("the warning is silent", lambda: inhibited() == [True], 60)
 
 
 def test_a_host_that_is_gone_is_told_once():
@@ -116,7 +116,7 @@ def test_a_host_that_is_gone_is_told_once():
         alerts = Alertmanager(SERVER).get("/api/v2/alerts", filter='instance="somewhere"', inhibited="false").json()
         return names & {one["labels"]["alertname"] for one in alerts}
 
-    wait_for("the rest is silent", lambda: told() == {"HostDown", "DiskSpaceLow"}, 20)
+    wait_for("the rest is silent", lambda: told() == {"HostDown", "DiskSpaceLow"}, 60)
 
 
 @pytest.mark.usefixtures("restored")

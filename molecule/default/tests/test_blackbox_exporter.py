@@ -31,6 +31,9 @@ while True:
     server.sendto(query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + question + answer, who)
 """
 
+# As Traefik tells it. The name ends in .txt, for which Python's server says that it is text: else it is not scraped.
+TRAEFIK = 'traefik_service_requests_total{code="200",method="GET",protocol="http",service="shop@docker"} 7\n'
+
 SERVERS = {
     "probed-http": "python3 -m http.server 8080",
     "probed-tls": "openssl s_server -accept 8443 -cert cert.pem -key key.pem -www",
@@ -53,6 +56,7 @@ def probed():
     host = scenario.host(PROBED)
     host.check_output("mkdir /srv/probed && touch /srv/probed/health")
     host.check_output("printf %%s %s > /srv/probed/dns.py", NAME_SERVER)
+    host.check_output("printf %%s %s > /srv/probed/traefik.txt", TRAEFIK)
     host.check_output(
         "cd /srv/probed && "
         "openssl req -x509 -newkey rsa:2048 -nodes -days 33 -subj /CN=shop -keyout key.pem -out cert.pem"
@@ -72,6 +76,7 @@ def site(probed, tmp_path_factory):
         PROBED: [
             {"name": "shop", "port": 8080, "health": "/health", "path": "/", "labels": {"tier": "web"}},
             {"name": "no-health", "port": 8080, "health": ""},
+            {"name": "traefik", "port": 8080, "health": "", "path": "/traefik.txt"},
         ]
     }
     targets = [
@@ -168,10 +173,10 @@ def test_a_services_health_up_and_down(probed, prometheus):
     wait_for("it is up", lambda: probes(prometheus).get("shop") == 1, 60)
     probed.check_output("mv /srv/probed/health /srv/probed/ill")
     try:
-        wait_for("it is down", lambda: probes(prometheus)["shop"] == 0, 15)
+        wait_for("it is down", lambda: probes(prometheus)["shop"] == 0, 60)
     finally:
         probed.check_output("mv /srv/probed/ill /srv/probed/health")
-    wait_for("it is up again", lambda: probes(prometheus)["shop"] == 1, 15)
+    wait_for("it is up again", lambda: probes(prometheus)["shop"] == 1, 60)
 
 
 @pytest.mark.usefixtures("site")
@@ -209,6 +214,17 @@ def test_certificates_of_the_components(site, prometheus):
         assert site().rc == 0
 
 
+@pytest.mark.usefixtures("site")
+def test_traefik_is_scraped_with_its_own_services(prometheus):
+    """The alerts and the dashboard go by this label, so nothing of ours may take its place."""
+
+    def services() -> list[tuple[str, str]]:
+        found = prometheus.query('traefik_service_requests_total{job="traefik"}')
+        return [(one["metric"]["instance"], one["metric"]["service"]) for one in found]
+
+    wait_for("it is scraped", lambda: services() == [(PROBED, "shop@docker")], 60)
+
+
 # --- how it runs ---
 
 
@@ -234,7 +250,7 @@ def test_ping_in_a_user_namespace_where_the_kernel_opens_it_to_nobody(server):
     try:
         assert not succeeds("icmp", scenario.address(PROBED))  # what runs was started before: the range tells
         server.check_output("systemctl daemon-reload && systemctl restart blackbox_exporter")
-        wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0, 10)
+        wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0, 60)
         pid = scenario.in_force(SERVER, "blackbox_exporter").pid
         group = server.group("blackbox_exporter").gid
         assert server.check_output(f"cat {group_range}").split() == [str(group)] * 2
@@ -247,7 +263,7 @@ def test_ping_in_a_user_namespace_where_the_kernel_opens_it_to_nobody(server):
             f"rm -r {drop_in} && echo '{earlier}' > {group_range} && mount -o remount,bind,ro /proc/sys"
         )
         server.check_output("systemctl daemon-reload && systemctl restart blackbox_exporter")
-    wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0, 10)
+    wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0, 60)
 
 
 @pytest.mark.usefixtures("site")

@@ -210,7 +210,11 @@ def test_new_passwords(prometheus, tmp_path):
 
 @pytest.mark.usefixtures("restored")
 def test_agent_mode(prometheus):
-    run = site(prometheus_agent=True, prometheus_remote_write=[{"url": "http://127.0.0.1:9/write"}])
+    # Or it would wait for a minute at its end, as nobody takes what it has.
+    flags = {"storage.remote.flush-deadline": "1s"}
+    run = site(
+        prometheus_agent=True, prometheus_remote_write=[{"url": "http://127.0.0.1:9/write"}], prometheus_flags=flags
+    )
     assert run.rc == 0
     assert prometheus.flags()["agent"] == "true"
     with pytest.raises(KeyError):

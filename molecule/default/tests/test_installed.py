@@ -117,7 +117,7 @@ def test_hardening_hides_nothing_from_node_exporter(host):
         f"node_exporter --web.listen-address=127.0.0.1:9101 {flags}"
     )
     try:
-        wait_for("the bare one answers", lambda: host.run("curl -sf 127.0.0.1:9101/metrics").rc == 0, 10)
+        wait_for("the bare one answers", lambda: host.run("curl -sf 127.0.0.1:9101/metrics").rc == 0, 60)
         bare = host.check_output("curl -s 127.0.0.1:9101/metrics")
     finally:
         host.run("systemctl stop bare")

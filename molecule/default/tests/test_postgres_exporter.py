@@ -167,7 +167,7 @@ def test_without_a_database_it_says_what_to_do(database):
     assert "What to do: see that the server runs" in run.said
     assert alone.rc == 0
     assert scenario.in_force(HOST, "postgres_exporter") == before
-    wait_for("it reaches the database again", lambda: value(metrics(), "pg_up") == 1, 30)
+    wait_for("it reaches the database again", lambda: value(metrics(), "pg_up") == 1, 60)
 
 
 @pytest.mark.parametrize("version", ["0.11.1", "0.17.1"])
@@ -281,7 +281,7 @@ def test_a_long_transaction_is_seen(database):
     statement = "BEGIN; SELECT pg_sleep(30)"
     database.check_output("systemd-run --unit=long --uid=postgres psql -X --command %s shop", statement)
     try:
-        wait_for("it is seen", lambda: value(metrics(), oldest) > 3, 20)
+        wait_for("it is seen", lambda: value(metrics(), oldest) > 3, 60)
     finally:
         database.run("systemctl stop long")
     assert value(metrics(), "pg_long_running_transactions") >= 0
@@ -328,7 +328,7 @@ def test_a_password_is_sent_to_its_own_server_only(database):
     """/probe connects to wherever it is told. Whoever may ask it must not get the password by that."""
     database.check_output("systemd-run --unit=listener python3 -u -c %s", LISTENER)
     try:
-        wait_for("it listens", lambda: "listening" in database.check_output("journalctl -u listener -o cat"), 10)
+        wait_for("it listens", lambda: "listening" in database.check_output("journalctl -u listener -o cat"), 60)
         target = "postgresql://watcher@127.0.0.1:5999/shop?sslmode=disable"
         for asked in (target, target + "&passfile=/run/postgres_exporter/pgpass"):
             assert value(metrics("/probe", target=asked), "pg_up") == 0

@@ -15,7 +15,7 @@ from tests.testbed import scenario
 from tests.testbed.scenario import wait_for
 
 HOST = "opswatch-dashboards"
-VERSION = "9.3.2"
+VERSION, OLDER = "9.3.2", "9.3.0"
 ADMIN_FOLDER = "/var/lib/opswatch/grafana/admin"
 SECRETS = ("grafana_admin_password", "grafana_secret_key", "monitoring_auth_password", "monitoring_exporter_password")
 RESET = "reset the password of admin by "
@@ -26,6 +26,16 @@ SHOP = {
     "url": "http://shop:9090",
     "secureJsonData": {"basicAuthPassword": "planted"},
 }
+
+
+OPTIONS = {
+    "grafana_anonymous": True,
+    "grafana_max_idle_conn": 5,
+    "grafana_max_open_conn": 40,
+    "grafana_conn_max_lifetime": 7200,
+    "grafana_log_level": "warn",
+}
+IN_INI = ("max_idle_conn = 5", "max_open_conn = 40", "conn_max_lifetime = 7200", "level = warn")
 
 
 @pytest.fixture(scope="module")
@@ -200,21 +210,48 @@ def test_what_it_refuses_leaves_the_earlier_one_serving(grafana, variables, name
     after = scenario.in_force(HOST, "grafana")
     assert after.generation == before.generation
     assert after.whole
-    wait_for("it answers", ready, 10)
+    wait_for("it answers", ready, 60)
     assert ask("/api/org", administrator()).status_code == 200
 
 
-def test_datasources_come_and_go(grafana, host):
-    assert grafana(grafana_datasources=[SHOP]).rc == 0
+@pytest.fixture
+def plugin(host: Any) -> Any:
+    """One that the host can fetch. Nobody signed it: its files are there, and Grafana itself does not load it."""
+    folder, url = "/srv/plugins", "http://127.0.0.1:9098/clock-1.0.0.zip"
+    host.check_output(f"mkdir -p {folder}/clock")
+    host.check_output(f"printf %s >{folder}/clock/plugin.json", json.dumps({"id": "clock", "type": "panel"}))
+    host.check_output(f"cd {folder} && python3 -m zipfile -c clock-1.0.0.zip clock")
+    serve = "python3 -m http.server 9098 --bind 127.0.0.1"
+    host.check_output(f"systemd-run --unit=plugins --working-directory={folder} {serve}")
+    wait_for("the archive is served", lambda: host.run(f"curl -fsSo /dev/null {url}").rc == 0)
+    digest = host.check_output(f"sha256sum {folder}/clock-1.0.0.zip").split()[0]
+    yield {"id": "clock", "url": url, "sha256": digest}
+    host.check_output(f"systemctl stop plugins; rm -r {folder}")
+
+
+def test_datasources_and_options_come_and_go(grafana, host, plugin):
+    assert grafana(grafana_datasources=[SHOP], grafana_plugins=[plugin], **OPTIONS).rc == 0
     found = {one["name"]: one for one in ask("/api/datasources", administrator()).json()}
     assert (found["Shop"]["uid"], found["Shop"]["readOnly"]) == ("shop", True)
     held = host.check_output("grep -rl planted /etc/grafana/ /var/lib/opswatch/grafana/ /etc/systemd/system; true")
     names = {path.rpartition("/")[2] for path in held.split()}
     assert names == {"datasource.shop.basicAuthPassword"}
+    assert ask("/api/search").status_code == 200
+    assert ask("/api/folders", body={"title": "By nobody"}).status_code in (401, 403), "it may only look"
+    lines = host.check_output("cat /etc/grafana/grafana.ini").splitlines()
+    assert set(IN_INI) <= set(lines)
+    (plugins,) = [line.partition(" = ")[2] for line in lines if line.startswith("plugins = /opt/opswatch/")]
+    assert host.file(f"{plugins}/clock/plugin.json").exists
+
     run = grafana()
     assert run.rc == 0
     assert "removed the datasources Shop" in run.said
     assert {one["name"] for one in ask("/api/datasources", administrator()).json()} == {"Prometheus", "Alertmanager"}
+    assert ask("/api/search").status_code == 401
+    lines = host.check_output("cat /etc/grafana/grafana.ini").splitlines()
+    assert not set(IN_INI) & set(lines)
+    assert "plugins = /var/lib/grafana/plugins" in lines
+    assert host.file(plugins).exists, "an earlier generation needs them"
 
 
 def test_behind_a_path_and_over_tls(site, host):
@@ -242,6 +279,40 @@ def test_behind_a_path_and_over_tls(site, host):
         return [one["health"] for one in active if one["labels"]["job"] == "grafana"] == ["up"]
 
     wait_for("it is scraped", scraped, 60)
+
+
+def tables(host: Any) -> set[str]:
+    program = "import sqlite3; [print(*r) for r in sqlite3.connect('/var/lib/grafana/grafana.db').execute(\"{}\")]"
+    query = program.format("SELECT name FROM sqlite_master")
+    return set(host.check_output("python3 -c %s", query).split())
+
+
+def test_a_version_that_fails_leaves_the_database_of_before(site, host):
+    """It has changed its tables already when it fails; the earlier one gets the copy that was kept."""
+    if scenario.lacks(f"oss/release/grafana-{OLDER}.linux-amd64.tar.gz"):
+        pytest.skip(f"the mirror has no Grafana {OLDER}")
+    assert site(grafana_state="absent", grafana_remove_data=True).rc == 0
+    assert site(grafana_version=OLDER).rc == 0
+    before, dashboards = tables(host), len(ask("/api/search?type=dash-db", administrator()).json())
+    late = "import sqlite3; sqlite3.connect('/var/lib/grafana/grafana.db').execute('CREATE TABLE later (x INT)')"
+    host.check_output("printf %s >/root/late.py", late)
+    new = f"readlink /var/lib/opswatch/grafana/current/release | grep -q {VERSION}"
+    drop_in = "/etc/systemd/system/grafana.service.d"
+    # Once it is up, as the new version alone.
+    start = f'[Service]\nExecStartPost=+/bin/sh -c "if {new}; then sleep 8; python3 /root/late.py; exit 1; fi"\n'
+    host.check_output(f"mkdir -p {drop_in} && printf %s >{drop_in}/fault.conf && systemctl daemon-reload", start)
+    failed = site("--tags", "grafana")
+    assert failed.rc != 0
+    host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
+    assert tables(host) == before
+    assert ask("/api/health").json()["version"] == OLDER
+    assert len(ask("/api/search?type=dash-db", administrator()).json()) == dashboards > 5
+    given = {"monitoring_mirror": str(scenario.mirror()), "upgrade_to": f"grafana={VERSION}"}
+    done = scenario.playbook("playbooks/upgrade.yml", variables=given)
+    assert done.rc == 0, done.said
+    assert f"grafana {OLDER} to {VERSION}" in done.said
+    assert ask("/api/health").json()["version"] == VERSION
+    assert len(ask("/api/search?type=dash-db", administrator()).json()) == dashboards
 
 
 def test_it_goes(site, host):

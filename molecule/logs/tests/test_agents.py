@@ -17,18 +17,54 @@ import yaml
 
 from tests.testbed import scenario
 from tests.testbed.scenario import LOG_AGENTS as HOSTS
-from tests.testbed.scenario import append
+from tests.testbed.scenario import append, wait_for
 
+# As many as Loki gives at once, which is two and a half minutes.
 WRITER = """
 import datetime, json, os, time
 os.makedirs("/var/log/app", exist_ok=True)
+number = 0
 with open("/var/log/app/SERVICE.log", "a") as file:
-    for number in range(COUNT):
+    while number < 5000 and not os.path.exists("/run/SERVICE.end"):
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
         file.write(json.dumps({"timestamp": now, "level": "INFO", "service": "SERVICE", "number": number}) + "\\n")
         file.flush()
-        time.sleep(0.01)
+        number += 1
+        time.sleep(0.03)
+print(number)
 """
+# What systemd says of a unit, by the number of the message.
+STOPPED = ("9d1aaa27d60140bd96365438aad20286",)
+STARTS = ("7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf")
+
+
+class Stream:
+    """Numbered lines of a service, which its host writes until it is told to end."""
+
+    def __init__(self, host: str, service: str) -> None:
+        self.host, self.service = host, service
+        command = ["docker", "exec", host, "python3", "-c", WRITER.replace("SERVICE", service)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def end(self) -> int:
+        """How many they were."""
+        scenario.host(self.host).check_output(f"touch /run/{self.service}.end")
+        output, _ = self.process.communicate(timeout=30)
+        return int(output)
+
+    def expect(self, loki: scenario.Loki, count: int) -> list[int]:
+        """The times of the lines, each of which is there once."""
+        found = loki.expect(f'{{service="{self.service}"}}', count, 60)
+        assert Counter(json.loads(line)["number"] for _stamp, line, _known in found) == Counter(range(count))
+        return [stamp for stamp, _line, _known in found]
+
+
+def told(host: str, unit: str, since: float, messages: tuple[str, ...]) -> list[int]:
+    """When systemd said so of a unit, in nanoseconds."""
+    matches = " ".join(f"MESSAGE_ID={one}" for one in messages)
+    command = f"journalctl --quiet --output json --since @{int(since)} UNIT={unit}.service {matches}"
+    lines = scenario.host(host).check_output(command).splitlines()
+    return [int(json.loads(line)["__REALTIME_TIMESTAMP"]) * 1000 for line in lines]
 
 
 def test_a_line_keeps_its_time_its_context_and_its_level(loki, agent, service):
@@ -101,6 +137,26 @@ def test_alloy_reloads(loki, service):
     assert scenario.playbook("site.yml", "--tags", "alloy").rc == 0
 
 
+@pytest.mark.parametrize("agent", HOSTS)
+def test_what_is_read_may_change_while_loki_is_away(loki, agent, service):
+    """What the agent could not send yet holds up nothing, and is not lost."""
+    server, host = scenario.host(loki.name), HOSTS[agent]
+    server.check_output("systemctl stop loki")
+    try:
+        append(host, f"/var/log/app/{service}.log", "waits")
+        time.sleep(3)
+        logs = [{"name": "app", "kind": "files", "paths": ["/var/log/app/*.log", "/var/log/more/*.log"]}]
+        run = scenario.playbook("site.yml", "--tags", agent, variables={"monitoring_logs": logs})
+    finally:
+        server.check_output("systemctl start loki")
+    assert run.rc == 0
+    wait_for("Loki is back", lambda: scenario.quietly(lambda: loki.get("/ready").status_code == 200))
+    append(host, f"/var/log/more/{service}.log", "later")
+    found = [line for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', 2, 60)]
+    assert set(found) == {"waits", "later"}
+    assert scenario.playbook("site.yml", "--tags", agent).rc == 0
+
+
 def moved(host: str, group: str, folder: Path) -> Path:
     """The inventory with a host in another group, and everything beside it."""
     known = yaml.safe_load((scenario.inventory() / "ansible_inventory.yml").read_text())
@@ -117,16 +173,32 @@ def moved(host: str, group: str, folder: Path) -> Path:
 @pytest.mark.parametrize("group", ["alloy", "promtail"])
 def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group, tmp_path):
     """Promtail to Alloy, and back: none is missing, none is there twice, and never do both run."""
-    count, host, other = 1500, HOSTS["promtail"], "promtail" if group == "alloy" else "alloy"
-    script = WRITER.replace("SERVICE", service).replace("COUNT", str(count))
-    with subprocess.Popen(["docker", "exec", host, "python3", "-c", script]) as writer:
+    host, other, began = HOSTS["promtail"], "promtail" if group == "alloy" else "alloy", time.time()
+    stream = Stream(host, service)
+    try:
         run = scenario.playbook("site.yml", "-v", "--tags", group, inventories=[moved(host, group, tmp_path / "inv")])
-        assert writer.wait(60) == 0
+    finally:
+        count = stream.end()
     assert run.rc == 0
     assert f"removed {other}: unit, links, generations and releases" in run.said
-    numbers = Counter(
-        json.loads(line)["number"] for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', count)
-    )
-    assert numbers == Counter(range(count))
+    stamps = stream.expect(loki, count)
+    stopped, starts = min(told(host, other, began, STOPPED)), min(told(host, group, began, STARTS))
+    assert stopped <= starts, "never do both read"
+    assert stamps[0] < stopped
+    assert stamps[-1] > starts
     units = scenario.host(host).run("systemctl is-active promtail alloy").stdout.split()
     assert units == (["inactive", "active"] if group == "alloy" else ["active", "inactive"])
+
+
+def test_tls_is_turned_on_under_a_stream(loki, service):
+    """The agents speak it before Loki does, and wait; the other way round Loki would refuse their lines for good."""
+    off = {"monitoring_tls": "off", "loki_listen_address": "0.0.0.0:3100"}
+    assert scenario.playbook("site.yml", variables=off).rc == 0
+    streams = [Stream(host, f"{service}-{agent}") for agent, host in HOSTS.items()]
+    try:
+        run = scenario.playbook("site.yml")
+    finally:
+        counts = [stream.end() for stream in streams]
+    assert run.rc == 0
+    for stream, count in zip(streams, counts, strict=True):
+        stream.expect(loki, count)

@@ -5,15 +5,22 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
+import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+import requests
 
 from tests.testbed import scenario
+from tests.testbed.paths import ROOT
 from tests.testbed.scenario import LOG_AGENTS, Loki, append, wait_for
 
 SERVER = "opswatch-logs"
@@ -23,6 +30,20 @@ TRACEBACK = [
     '  File "/srv/app.py", line 7, in shop',
     "ValueError: no",
 ]
+# The agents' ports, and what they count the lines by that they leave out.
+LEFT_OUT = {
+    "promtail": (9080, "logentry_dropped_lines_total"),
+    "alloy": (12345, "loki_process_dropped_lines_total"),
+}
+# Behind the logs.py of the example services.
+EXAMPLE = """
+log = configure(sys.argv[1], file=sys.argv[2])
+log.warning("profile %d: %s", 4, 'Zoë "x"', extra={"event_type": "profile_updated", "tags": ["a", None], "ratio": 0.5})
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("it broke")
+"""
 # Writes numbered lines; renames or cuts its file now and then, or removes it.
 WRITER = """
 import datetime, json, os, sys, time
@@ -49,6 +70,7 @@ for number in range(count):
 
 @pytest.fixture(autouse=True)
 def real(loki: Loki, request: pytest.FixtureRequest) -> None:
+    # ./dev test has stand-ins, of which nothing here would say anything; ./dev test-real has the programs.
     if loki.is_stand_in:
         pytest.skip("Loki is a stand-in")
     agent = request.getfixturevalue("agent")
@@ -97,6 +119,26 @@ def test_time_level_context_and_the_whole_line(loki, agent, service):
     assert known["logger"] == "shop"
 
 
+def test_lines_of_the_example_services(loki, agent, service):
+    """As their own code writes them: one with context, one with a traceback."""
+    code = (ROOT / "examples/dating_app/dating_app/logs.py").read_text() + EXAMPLE
+    command = ["docker", "exec", "-i", LOG_AGENTS[agent], "python3", "-", service, path_of(service)]
+    done = subprocess.run(command, input=code, capture_output=True, text=True, check=True)
+    written = done.stdout.splitlines()
+    found = loki.expect(f'{{service="{service}"}}', 2)
+    assert [text for _stamp, text, _known in found] == written
+    for (stamp, text, known), level in zip(found, ["warn", "error"], strict=True):
+        fields = json.loads(text)
+        at = datetime.fromisoformat(fields["timestamp"])
+        assert stamp == int(at.timestamp()) * 10**9 + at.microsecond * 1000
+        assert known["level"] == level
+        for name in ("module", "function", "event_type", "logger"):
+            assert known.get(name) == fields.get(name)
+    first, second = [json.loads(text) for text in written]
+    assert first["event_type"] == "profile_updated"
+    assert "\nZeroDivisionError: " in second["exception"]
+
+
 def test_line_over_the_limit_is_cut(loki, agent, service):
     text = line(service, datetime.now(UTC), message="x" * 300_000)
     append(LOG_AGENTS[agent], path_of(service), text, line(service, datetime.now(UTC), message="after"))
@@ -105,19 +147,27 @@ def test_line_over_the_limit_is_cut(loki, agent, service):
     assert json.loads(found[1])["message"] == "after"
 
 
+def left_out(agent: str, reason: str) -> float:
+    """How many lines the agent says that it has left out, of all entries."""
+    port, name = LEFT_OUT[agent]
+    text = requests.get(f"http://{scenario.address(LOG_AGENTS[agent])}:{port}/metrics", timeout=5).text
+    return sum(float(value) for value in re.findall(rf'^{name}{{.*reason="{reason}".*}} (\S+)$', text, re.MULTILINE))
+
+
 def test_line_of_last_year_is_left_out_and_counted(loki, agent, service):
     now = datetime.now(UTC)
     old = line(service, now - timedelta(days=365), message="old")
+    before = left_out(agent, "too_old")
     append(LOG_AGENTS[agent], path_of(service), old, line(service, now, message="new"))
     ((_stamp, text, _known),) = loki.expect(f'{{service="{service}"}}', 1)
     assert json.loads(text)["message"] == "new"
+    assert left_out(agent, "too_old") == before + 1
 
 
 def test_invalid_utf_8(loki, agent, service):
     append(LOG_AGENTS[agent], path_of(service), b"bad \xff\xfe bytes", b"after")
     found = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2)]
-    assert found[0].startswith("bad ")
-    assert found[1] == "after"
+    assert found == ["bad \ufffd\ufffd bytes", "after"]
 
 
 def test_ten_megabytes_without_an_end(loki, agent, service):
@@ -157,6 +207,22 @@ def test_ten_thousand_lines_through_restarts(loki, agent, service):
     assert found == Counter(range(count))
 
 
+def test_lines_wait_while_loki_is_away(loki, agent, service):
+    """Also in an agent that is restarted meanwhile."""
+    count, now = 3000, datetime.now(UTC)
+    host, server = scenario.host(LOG_AGENTS[agent]), scenario.host(SERVER)
+    lines = [line(service, now + timedelta(microseconds=number), number=number) for number in range(count)]
+    server.check_output("systemctl stop loki")
+    try:
+        append(LOG_AGENTS[agent], path_of(service), *lines)
+        time.sleep(5)  # until they are read
+        host.check_output(f"systemctl restart {agent}")
+    finally:
+        server.check_output("systemctl start loki")
+    wait_for("Loki is back", lambda: scenario.quietly(lambda: loki.get("/ready").status_code == 200))
+    assert numbers(loki, service, count, 90) == Counter(range(count))
+
+
 def test_full_disk_under_the_positions(loki, agent, service):
     """It reads on; what it could not note it reads again after a restart, and Loki keeps it once."""
     host, folder = scenario.host(LOG_AGENTS[agent]), f"/var/lib/{agent}"
@@ -176,18 +242,120 @@ def test_full_disk_under_the_positions(loki, agent, service):
     assert numbers(loki, service, 51, 60) == Counter(range(51))
 
 
-def test_traceback_is_one_entry(loki, agent, service):
-    own = {"name": "trace", "kind": "files", "paths": ["/var/log/trace/*.log"], "format": "plain"}
-    logs = [
-        {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]},
-        {**own, "multiline": {"first_line": r"^\d{4}-"}},
+@pytest.mark.parametrize("agent", ["alloy"])  # both would be over Loki's limit of streams
+@pytest.mark.parametrize("services", [10, 100, 1000])
+def test_streams_that_services_cost(loki, agent, service, services):
+    """Five levels each: one stream for each of them, and none for anything else."""
+    now, levels = datetime.now(UTC), ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+    lines = [
+        json.dumps({"timestamp": now.isoformat(), "level": level, "service": f"{service}-{number}", "user": number})
+        for number in range(services)
+        for level in levels
     ]
-    run = scenario.playbook("site.yml", "--tags", agent, variables={"monitoring_logs": logs})
-    assert run.rc == 0
+    append(LOG_AGENTS[agent], path_of(service), *lines)
+
+    def streams() -> int:
+        found = loki.get("/loki/api/v1/series", **{"match[]": f'{{service=~"{service}-.+"}}'})
+        return len(found.json()["data"])
+
+    wait_for(f"streams of {services} services", lambda: streams() >= 5 * services, 120)
+    assert streams() == 5 * services
+
+
+@contextmanager
+def reading(agent: str, *logs: dict[str, Any]) -> Iterator[None]:
+    """Beside the files of services, for a while."""
+    app = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
+    assert scenario.playbook("site.yml", "--tags", agent, variables={"monitoring_logs": [app, *logs]}).rc == 0
     try:
-        append(LOG_AGENTS[agent], f"/var/log/trace/{service}.log", *TRACEBACK, "2026-11-25 10:00:01 INFO it goes on")
-        first, second = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2)]
+        yield
     finally:
         assert scenario.playbook("site.yml", "--tags", agent).rc == 0
+
+
+def test_containers_of_docker(loki, agent, service):
+    """Its files are written here as its json-file driver does it; for it to run, the host would have to be another."""
+    host, number = LOG_AGENTS[agent], uuid.uuid4().hex * 2
+    folder = f"/var/lib/docker/containers/{number}"
+    scenario.host(host).check_output(f"install -d -m 710 /var/lib/docker && install -d -m 700 {folder}")
+    now = datetime.now(UTC).replace(microsecond=250000)
+    about = {"stream": "stderr", "attrs": {"com.example.team": "shop", "tag": service}}
+    own = line(service, now - timedelta(seconds=30), message="with a time of its own")
+    texts = {own: now, "plain": now + timedelta(seconds=1)}
+    lines = [
+        json.dumps({"log": f"{text}\n", **about, "time": at.isoformat().replace("+00:00", "Z")})
+        for text, at in texts.items()
+    ]
+    with reading(agent, {"name": "containers", "kind": "docker", "container_labels": ["com.example.team"]}):
+        append(host, f"{folder}/{number}-json.log", *lines)
+        (first, text, known), (second, plain, _known) = loki.expect(f'{{service="{service}"}}', 2)
+    assert (text, plain) == (own, "plain")
+    assert first == int(now.timestamp() - 30) * 10**9 + 250000000
+    assert second == int(now.timestamp() + 1) * 10**9 + 250000000
+    assert known["level"] == "info"
+    assert known["stream"] == "stderr"
+    assert known["container"].startswith(number[:12])
+    assert known["com_example_team"] == "shop"
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_syslog(loki, agent, service, protocol):
+    """As logger of util-linux sends it, with its own time and names."""
+    log = {"name": "network", "kind": "syslog", "listen_address": "127.0.0.1:1514", "protocol": protocol}
+    with reading(agent, {**log, "format": "plain"}):
+        send = f"logger --rfc5424 --server 127.0.0.1 --port 1514 --{protocol} --tag {service} --priority user.err"
+        before = time.time_ns()
+        octets = "--octet-count" if protocol == "tcp" else ""
+        scenario.host(LOG_AGENTS[agent]).check_output(f"{send} {octets} 'a link went down'")
+        ((stamp, text, known),) = loki.expect(f'{{service="{service}", level="error"}}', 1)
+    assert text == "a link went down"
+    assert before - 10**6 < stamp < time.time_ns()
+    assert known["host"]
+
+
+def test_what_an_entry_may_say(loki, agent, service):
+    """A regular expression with a time of Berlin, what is kept, dropped and not read; logfmt; a limit."""
+    host, at = LOG_AGENTS[agent], datetime.now(UTC).replace(microsecond=250000)
+    local = f"{at.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M:%S},250"
+    shop = {
+        "format": "regex",
+        "expression": r"^(?P<timestamp>\S+ \S+) (?P<level>\w+) (?P<message>.*)",
+        "time_zone": "Europe/Berlin",
+        "keep": "message",
+        "exclude": ["/var/log/shop/*-old.log"],
+        "drop": [{"field": "level", "matches": "debug"}, {"matches": "GET /health"}],
+    }
+    logs = [
+        {"name": name, "kind": "files", "paths": [f"/var/log/{name}/*.log"], **more}
+        for name, more in {
+            "shop": shop,
+            "proxy": {"format": "logfmt"},
+            "chatty": {"format": "plain", "limit": {"rate": 1, "burst": 5, "drop": True}},
+        }.items()
+    ]
+    pairs = f'timestamp={at.isoformat()} level=error service={service}-proxy message="no way"'
+    with reading(agent, *logs):
+        before = left_out(agent, "asked_for")
+        append(host, f"/var/log/shop/{service}-old.log", f"{local} ERROR not read")
+        texts = ["DEBUG no", "INFO GET /health 200", "WARNING it is late"]
+        append(host, f"/var/log/shop/{service}.log", *(f"{local} {text}" for text in texts))
+        append(host, "/var/log/proxy/any.log", pairs)
+        append(host, f"/var/log/chatty/{service}-chatty.log", *(f"number {number}" for number in range(100)))
+        ((stamp, text, known),) = loki.expect(f'{{service="{service}"}}', 1)
+        ((proxy_stamp, proxy_text, proxy_known),) = loki.expect(f'{{service="{service}-proxy"}}', 1)
+        chatty = loki.expect(f'{{service="{service}-chatty"}}', 5)
+        assert left_out(agent, "asked_for") == before + 2
+    moment = int(at.timestamp()) * 10**9 + 250000000
+    assert (stamp, text, known["level"]) == (moment, "it is late", "warn")
+    assert (proxy_stamp, proxy_text, proxy_known["level"]) == (moment, pairs, "error")
+    assert 5 <= len(chatty) < 20
+    assert loki.lines(f'{{service="{service}-old"}}') == []
+
+
+def test_traceback_is_one_entry(loki, agent, service):
+    trace = {"name": "trace", "kind": "files", "paths": ["/var/log/trace/*.log"], "format": "plain"}
+    with reading(agent, {**trace, "multiline": {"first_line": r"^\d{4}-"}}):
+        append(LOG_AGENTS[agent], f"/var/log/trace/{service}.log", *TRACEBACK, "2026-11-25 10:00:01 INFO it goes on")
+        first, second = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2)]
     assert first == "\n".join(TRACEBACK)
     assert second.endswith("it goes on")

@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import shlex
 import socket
+import subprocess
 import time
 import uuid
 from typing import Any
@@ -16,10 +19,12 @@ import requests
 import yaml
 
 from tests.testbed import scenario
+from tests.testbed.paths import ROOT
 from tests.testbed.scenario import Named, quietly, wait_for
 
 HOST = "opswatch-logs"
 NANO = 10**9
+VERSION, OLDER = "3.6.15", "3.5.9"
 
 
 @pytest.fixture
@@ -69,6 +74,20 @@ def test_line_comes_back_as_it_was_sent(loki, labels):
     assert [(stamp, line, {"trace_id": known["trace_id"]}) for stamp, line, known in found] == sent
 
 
+def test_the_commands_that_the_documentation_gives(loki):
+    """As they stand there, but for the inventory."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/loki.md").read_text(), re.DOTALL)
+    (commands,) = (block for block in blocks if "loki_push" in block)
+    commands = commands.replace("inventories/production", shlex.quote(str(scenario.inventory())))
+    plain = os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(["sh", "-ec", commands], cwd=ROOT, env=plain, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sent, found = (part for part in re.split(rf"^{HOST} \| ", done.stdout, flags=re.MULTILINE) if part)
+    assert sent.startswith("CHANGED")
+    assert found.startswith("SUCCESS")
+    assert "the way is open" in found
+
+
 @pytest.mark.parametrize(
     ("age", "line", "said"),
     [
@@ -87,7 +106,7 @@ def test_lines_outlive_a_kill(loki, labels):
     assert loki.push(labels, (time.time_ns(), "taken")).status_code == 204
     scenario.host(HOST).check_output("systemctl kill -s KILL loki")
     wait_for("Loki is back", lambda: quietly(lambda: loki.get("/ready").status_code == 200), 60)
-    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1, 30)
+    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1, 60)
 
 
 def test_it_is_hardened():
@@ -155,10 +174,11 @@ def test_service_that_fell_silent(loki):
 
 
 def test_what_it_refuses_leaves_the_old_one_serving(loki):
+    number = scenario.in_force(HOST, "loki").generation
     run = site(loki_flags={"no.such.flag": True})
     assert run.rc != 0
     assert "flag provided but not defined: -no.such.flag" in run.said
-    assert "generation 1 is untouched" in run.said
+    assert f"generation {number} is untouched" in run.said
     assert loki.get("/ready").status_code == 200
 
 
@@ -178,9 +198,66 @@ def test_periods_of_the_store_are_kept(loki, labels):
     run = site(loki_config={"schema_config": {"configs": [period, later]}})
     assert run.rc == 0
     assert "restarted loki.service" in run.said
-    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1, 30)
+    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1, 60)
     assert site().rc == 0, "and away again, as it has not begun"
     assert yaml.safe_load(host.check_output("cat /etc/loki/config.yml")) == config
+
+
+def written(host: Any, config: dict[str, Any]) -> None:
+    """A configuration by hand, in the place of the one in force, on a store that was put there by hand too."""
+    packed = base64.b64encode(yaml.safe_dump(config).encode()).decode()
+    host.check_output(f"echo {packed} | base64 -d > $(readlink -f /etc/loki/config.yml); systemctl start loki")
+
+
+def test_a_store_like_the_guides_takes_the_lines_of_agents(loki, labels, service):
+    """Its schema keeps no structured metadata, which agents send with each line."""
+    host = scenario.host(HOST)
+    config = yaml.safe_load(host.check_output("cat /etc/loki/config.yml"))
+    (period,) = config["schema_config"]["configs"]
+    old = {**period, "store": "boltdb-shipper", "schema": "v11"}
+    limits = {**config["limits_config"], "allow_structured_metadata": False}
+    host.check_output("systemctl stop loki; mkdir /var/lib/kept; cd /var/lib/loki && mv -- * /var/lib/kept")
+    try:
+        written(host, {**config, "limits_config": limits, "schema_config": {"configs": [old]}})
+        wait_for("Loki is there", lambda: quietly(lambda: loki.get("/ready").status_code == 200), 60)
+        assert loki.push(labels, (time.time_ns(), "from before")).status_code == 204
+        run = site()
+        assert run.rc == 0, run.said
+        first, second = yaml.safe_load(host.check_output("cat /etc/loki/config.yml"))["schema_config"]["configs"]
+        assert (first, second["schema"]) == (old, "v13")
+        for agent, name in scenario.LOG_AGENTS.items():
+            scenario.append(name, f"/var/log/app/{service}-{agent}.log", "arrives")
+            ((_stamp, text, _known),) = loki.expect(f'{{service="{service}-{agent}"}}', 1)
+            assert text == "arrives"
+        assert [line for _stamp, line, _known in loki.lines(f'{{job="{labels["job"]}"}}')] == ["from before"]
+    finally:
+        host.check_output(
+            "systemctl stop loki; cd /var/lib/loki && rm -rf -- * && mv /var/lib/kept/* . && rmdir /var/lib/kept"
+        )
+        written(host, config)
+    assert site().rc == 0
+    assert yaml.safe_load(host.check_output("cat /etc/loki/config.yml")) == config
+    host.check_output("test ! -e /etc/loki/overrides.yml")
+
+
+def test_upgrade(loki, labels):
+    """From the version before, by its playbook: Prometheus looks whether all is well again, and the lines are there."""
+    if scenario.lacks(f"grafana/loki/releases/download/v{OLDER}/loki-linux-amd64.zip"):
+        pytest.skip(f"the mirror has no Loki {OLDER}")
+
+    def version() -> str:
+        return str(loki.get("/loki/api/v1/status/buildinfo").json()["version"])
+
+    assert site(loki_version=OLDER, monitoring_allow_downgrade=True).rc == 0
+    assert version() == OLDER
+    assert loki.push(labels, (time.time_ns(), "from before")).status_code == 204
+    done = scenario.playbook("playbooks/upgrade.yml", variables={"upgrade_to": f"loki={VERSION}"})
+    assert done.rc == 0, done.said
+    assert f"loki {OLDER} to {VERSION}: all is well again" in done.said
+    assert f"loki_version: {VERSION}" in done.said
+    assert version() == VERSION
+    assert [line for _stamp, line, _known in loki.lines(f'{{job="{labels["job"]}"}}')] == ["from before"]
+    assert re.search(rf"^{HOST} .*changed=0 ", site().output, re.MULTILINE)
 
 
 def test_it_goes_away_and_leaves_its_data():

@@ -101,6 +101,12 @@ def test_exit_code_for_cron(variables: dict[str, Any]) -> None:
     assert "ShopIsClosed" in done.said
 
 
+def test_routine_that_is_none_is_refused(variables: dict[str, Any]) -> None:
+    done = maintain(variables, "--tags", "dayly")
+    assert done.rc != 0
+    assert "--tags dayly asks for none of the routines" in done.said
+
+
 def test_weekly(variables: dict[str, Any]) -> None:
     """A panel without data, and a rule that somebody changed on the host."""
     host = scenario.host(HOST)

@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from tests.testbed.scenario import Alertmanager, Prometheus, wait_for
 HOST = "opswatch-upgrade"
 OLDEST, MIDDLE, NEWEST = ("2.42.0", "0.25.0"), ("2.53.3", "0.28.1"), ("3.5.3", "0.33.1")
 NOT_READY = {"prometheus_flags": {"web.listen-address": "127.0.0.1:9999"}, "prometheus_ready_timeout": 5}
+LOSES_A_TARGET = {"prometheus_config": {"scrape_configs": [{"job_name": "other"}]}, "upgrade_patience": 20}
+SLOW = {"prometheus_unit": {"Service": {"ExecStartPost": "/bin/sleep 15"}}}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,6 @@ def inventories(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         "prometheus_version": OLDEST[0],
         "alertmanager_version": OLDEST[1],
         "prometheus_job_scrape_interval": "1s",
-        "upgrade_patience": 20,
         # Without an address in it, which 0.25 could not keep in a file.
         "alertmanager_receivers": [{"name": "mail", "email_configs": [{"to": "a@example.com"}]}],
         "alertmanager_config": {"global": {"smtp_smarthost": "127.0.0.1:25", "smtp_from": "b@example.com"}},
@@ -104,9 +105,10 @@ def add_silence(alertmanager: Alertmanager, comment: str) -> None:
 
 
 def some_samples(prometheus: Prometheus) -> tuple[float, int]:
-    """(a moment, how many samples there are up to it), once there are many."""
-    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus)) > 5000, 60)
-    at = now(prometheus) - 2
+    """(a moment, how many samples there are up to it), once there are many. What a slow scrape or a late evaluation
+    stamps with an earlier moment is in by then."""
+    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus) - 10) > 5000, 90)
+    at = now(prometheus) - 10
     return at, samples(prometheus, at)
 
 
@@ -150,6 +152,8 @@ def test_check_mode_prints_the_plan(servers, play):
     assert done.rc == 0
     assert "alertmanager 0.25.0 to 0.28.1" in done.said
     assert "prometheus 2.42.0 to 2.53.3" in done.said
+    assert "no backup of" not in done.said  # both versions read the same data
+    assert "nothing to do: it is as wanted" not in done.said  # of the end of a silence that was not made
     assert version(servers[0]) == OLDEST[0]
 
 
@@ -163,6 +167,13 @@ def test_wishes_that_cannot_be(servers, play):
         done = play("playbooks/upgrade.yml", upgrade_to=wish)
         assert done.rc != 0
         assert words in done.said
+        assert "filter plugin" not in done.said
+    done = play("playbooks/upgrade.yml", upgrade_to="prometheus=2.41.0", monitoring_allow_downgrade=True)
+    assert done.rc != 0
+    assert "2.41.0 is older" in done.said
+    done = play("playbooks/upgrade.yml", upgrade_to="prometheus=2.53.3", prometheus_version=OLDEST[0])
+    assert done.rc != 0
+    assert "prometheus_version is 2.42.0 by an extra variable (-e), which goes over upgrade_to" in done.said
     assert version(servers[0]) == OLDEST[0]
 
 
@@ -178,6 +189,8 @@ def test_upgrade(servers, play, before, after):
         done = upgrade(play, after)
     assert done.rc == 0
     assert f"prometheus_version: {after[0]}" in done.said
+    assert "or site.yml refuses to go below what is installed" in done.said
+    assert ("no backup of prometheus is made before" in done.said) == (after == NEWEST)
     assert (version(prometheus), version(alertmanager)) == after
     assert samples(prometheus, at) == counted
     assert silences(alertmanager) == known
@@ -200,6 +213,7 @@ def test_rollback_lists_and_goes_back(servers, play):
     done = play("playbooks/rollback.yml", rollback_component="alertmanager", rollback_generation=0)
     assert done.rc == 0
     assert "alertmanager_version: 0.28.1" in done.said
+    assert "0.33.1, was in force" in done.said
     assert version(alertmanager) == "0.28.1"
     assert "made under the newest" in silences(alertmanager)
 
@@ -230,12 +244,14 @@ def test_a_faulty_newest_version_goes_back_with_its_data(servers, play, middle, 
     if fault == "never ready":
         extra = NOT_READY
     elif fault == "loses a target":
-        extra = {"prometheus_config": {"scrape_configs": [{"job_name": "other"}]}}
+        # What a server that has just started was still to scrape counts as well.
+        scenario.host(HOST).check_output("systemctl restart prometheus")
+        extra = LOSES_A_TARGET
     else:
         extra = {"prometheus_flags": {"query.timeout": "5 days"}}
     done = upgrade(play, (NEWEST[0], MIDDLE[1]), **extra)
-    assert done.rc != 0
-    assert "prometheus was not upgraded to 3.5.3; 2.53.3 serves" in done.said
+    assert done.rc != 0, done.said
+    assert "prometheus was not upgraded to 3.5.3; 2.53.3 is in force" in done.said
     if fault == "loses a target":
         assert "targets that were up are not" in done.said
     assert version(prometheus) == MIDDLE[0]
@@ -245,19 +261,67 @@ def test_a_faulty_newest_version_goes_back_with_its_data(servers, play, middle, 
     wait_for("new samples come", lambda: samples(prometheus, now(prometheus)) > counted, 60)
 
 
-def test_power_loss_in_the_middle(servers, play, middle, inventories):
-    """The host goes away while the new version starts; the same command completes the upgrade."""
-    prometheus, _alertmanager = servers
+def test_what_was_upgraded_before_a_component_that_fails(servers, play, middle):
+    """Alertmanager comes first. It stays upgraded, is settled, and the inventory is told of it alone."""
+    prometheus, alertmanager = servers
     at, counted = middle
+    done = upgrade(play, NEWEST, **NOT_READY)
+    assert done.rc != 0
+    assert "prometheus was not upgraded to 3.5.3; 2.53.3 is in force" in done.said
+    assert "alertmanager 0.28.1 to 0.33.1: all is well again" in done.said
+    assert "alertmanager_version: 0.33.1" in done.said
+    assert "prometheus_version: 3.5.3" not in done.said
+    assert (version(prometheus), version(alertmanager)) == (MIDDLE[0], NEWEST[1])
+    assert samples(prometheus, at) == counted
+    assert "Upgrade" not in silences(alertmanager)
+    assert not scenario.host(HOST).file("/var/lib/opswatch/alertmanager/unsettled.json").exists
+
+
+def lose_power(inventories: list[Path], until: Callable[[], bool], **extra: Any) -> None:
+    """The host goes away in the middle of the upgrade to the newest version, and comes back."""
     begun = scenario.start_playbook(
-        "playbooks/upgrade.yml", variables={"upgrade_to": f"prometheus={NEWEST[0]}"}, inventories=inventories
+        "playbooks/upgrade.yml", variables={"upgrade_to": f"prometheus={NEWEST[0]}", **extra}, inventories=inventories
     )
-    kept = "ls -d /var/lib/prometheus/.opswatch-before-* 2>/dev/null"
-    wait_for("the data is copied", lambda: scenario.host(HOST).run(kept).rc == 0, 60)
+    wait_for("the upgrade has come so far", until, 120)
     scenario.container(HOST).kill()
     assert scenario.finish(begun).rc != 0
     scenario.container(HOST).start()
     wait_for("the host is back", lambda: scenario.host(HOST).run("systemctl is-system-running --wait").rc in (0, 1), 60)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [(NOT_READY, NOT_READY), (SLOW, NOT_READY), (SLOW, LOSES_A_TARGET)],
+    ids=["never ready", "goes back by itself", "loses a target"],
+)
+def test_power_loss_in_the_middle_and_then_a_fault(servers, play, middle, inventories, first, then):
+    """The unproven version is no place to go back to; the one of before is, with its data."""
+    prometheus, alertmanager = servers
+    at, counted = middle
+    current = "readlink /var/lib/opswatch/prometheus/current"
+    before = scenario.host(HOST).check_output(current)
+    lose_power(inventories, lambda: scenario.host(HOST).check_output(current) != before, **first)
+    assert scenario.in_force(HOST).journal
+    done = play("playbooks/upgrade.yml", upgrade_to=f"prometheus={NEWEST[0]}", **then)
+    assert done.rc != 0
+    assert "prometheus 2.53.3 to 3.5.3" in done.said
+    assert "prometheus was not upgraded to 3.5.3; 2.53.3 is in force" in done.said
+    if then is LOSES_A_TARGET:
+        assert "targets that were up are not" in done.said
+    assert scenario.host(HOST).check_output(current) == before
+    assert version(prometheus) == MIDDLE[0]
+    assert samples(prometheus, at) == counted
+    assert "Upgrade" not in silences(alertmanager)
+    assert not scenario.in_force(HOST).journal
+    assert not scenario.host(HOST).run("ls -d /var/lib/prometheus/.opswatch-*").stdout
+
+
+def test_power_loss_in_the_middle(servers, play, middle, inventories):
+    """The host goes away while the new version starts; the same command completes the upgrade."""
+    prometheus, _alertmanager = servers
+    at, counted = middle
+    kept = "ls -d /var/lib/prometheus/.opswatch-before-* 2>/dev/null"
+    lose_power(inventories, lambda: scenario.host(HOST).run(kept).rc == 0)
     done = play("playbooks/upgrade.yml", upgrade_to=f"prometheus={NEWEST[0]}")
     assert done.rc == 0
     assert version(prometheus) == NEWEST[0]

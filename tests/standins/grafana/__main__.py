@@ -22,6 +22,7 @@ import time
 import typing as t
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from api import Api, Request
@@ -29,7 +30,8 @@ from database import Database
 from metrics import Requests, exposition
 from provisioning import provision
 
-VERSION = "9.3.2"
+RELEASE = Path(sys.argv[0]).resolve().parent.parent / "VERSION"  # beside it, where it is installed
+VERSION = RELEASE.read_text().strip() if RELEASE.is_file() else "9.3.2"
 NAME = f"opswatch stand-in for Grafana {VERSION}"
 
 
@@ -183,8 +185,7 @@ class Server(ThreadingHTTPServer):
         self.settings = settings
         self.requests = Requests()
         data = settings.path("data", "data")
-        if settings.get("database", "type", "sqlite3") != "sqlite3":
-            fail("the stand-in keeps its data in SQLite only")
+        # A file also where the real one would use PostgreSQL: tables there are for the tests to make.
         os.makedirs(data, exist_ok=True)
         database = Database(settings.get("database", "path") or os.path.join(data, "grafana.db"))
         # Read when the database is new, and never again.

@@ -30,21 +30,22 @@ class Client(NamedTuple):
     url: str
     tls: dict[str, str]  # ca_file, cert_file, key_file, server_name
 
-    def push(self, streams: list[dict[str, Any]]) -> None:
-        """Until Loki has it, or refuses it for good."""
+    def push(self, streams: list[dict[str, Any]], ended: threading.Event) -> bool:
+        """Until Loki has it, or refuses it for good. False if it has to end before that."""
         body = json.dumps({"streams": streams}).encode()
-        while True:
+        while not ended.is_set():
             request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})
             try:
                 with urllib.request.urlopen(request, timeout=10, context=self._context()):
-                    return
+                    return True
             except urllib.error.HTTPError as error:
                 if error.code not in (429, 500, 502, 503):
                     print(f"refused: {error.code} {error.read()[:200]!r}", file=sys.stderr)
-                    return
+                    return True
             except OSError as error:
                 print(f"{self.url}: {error}", file=sys.stderr)
-            time.sleep(0.5)
+            ended.wait(0.5)
+        return False
 
     def _context(self) -> ssl.SSLContext | None:
         if not self.tls:
@@ -119,8 +120,8 @@ class Reader(threading.Thread):
             return
         whole = data[: data.rfind(b"\n") + 1]
         service = os.path.basename(path).rsplit(".", 1)[0]
-        self._push([entry(line, {"service": service}) for line in whole.decode(errors="replace").splitlines()])
-        at[path] = str(begin + len(whole))
+        if self._push([entry(line, {"service": service}) for line in whole.decode(errors="replace").splitlines()]):
+            at[path] = str(begin + len(whole))
 
     def _journal(self, cursor: str, at: dict[str, str]) -> None:
         since = [f"--after-cursor={at[cursor]}"] if cursor in at else ["--since=-12h"]
@@ -133,18 +134,15 @@ class Reader(threading.Thread):
                 lines.append(entry(one["MESSAGE"], source))
                 if "timestamp" not in one["MESSAGE"]:
                     lines[-1][1][0] = one["__REALTIME_TIMESTAMP"] + "000"
-        self._push(lines)
-        if found:
+        if self._push(lines) and found:
             at[cursor] = found[-1]["__CURSOR"]
 
-    def _push(self, lines: list[tuple[dict[str, str], list[Any]]]) -> None:
+    def _push(self, lines: list[tuple[dict[str, str], list[Any]]]) -> bool:
         streams: dict[str, dict[str, Any]] = {}
         for labels, values in lines:
             labels = {**self.config.labels, **labels}
             streams.setdefault(json.dumps(labels), {"stream": labels, "values": []})["values"].append(values)
-        if streams:
-            for client in self.config.clients:
-                client.push(list(streams.values()))
+        return not streams or all(client.push(list(streams.values()), self.ended) for client in self.config.clients)
 
 
 def metrics(recorded: str, loaded: float, prefix: str) -> str:
@@ -164,8 +162,15 @@ def metrics(recorded: str, loaded: float, prefix: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def serve(address: tuple[str, int], read: Callable[[], Config], places: Places, prefix: str, recorded: str) -> None:
-    """Until it is told to end. SIGHUP and POST /-/reload read the configuration again."""
+def serve(
+    address: tuple[str, int],
+    read: Callable[[], Config],
+    places: Places,
+    prefix: str,
+    recorded: str,
+    pages: dict[str, tuple[int, str]],
+) -> None:
+    """Until it is told to end. SIGHUP and POST /-/reload read the configuration again. C(pages): what others answer."""
     state = {"reader": Reader(read(), places), "loaded": time.time()}
     state["reader"].start()
 
@@ -178,9 +183,10 @@ def serve(address: tuple[str, int], read: Callable[[], Config], places: Places, 
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = {"/ready": "Ready", "/-/ready": "ready", "/metrics": metrics(recorded, state["loaded"], prefix)}
-            body = known.get(self.path, "").encode()
-            self.send_response(200 if body else 404)
+            known = {**pages, "/metrics": (200, metrics(recorded, state["loaded"], prefix))}
+            status, text = known.get(self.path, (404, "404 page not found\n"))
+            body = text.encode()
+            self.send_response(status)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.end_headers()
             self.wfile.write(body)

@@ -170,7 +170,8 @@ def main() -> None:
     if sys.argv[1] == "run":
         host, _, port = flags["server.http.listen-addr"].rpartition(":")
         recorded = (pkgutil.get_data("agent", "metrics.tsv") or b"").decode()
-        serve((host, int(port)), lambda: config(path), places(path, flags["storage.path"]), "alloy", recorded)
+        pages = {"/-/ready": (200, "ready")}
+        serve((host, int(port)), lambda: config(path), places(path, flags["storage.path"]), "alloy", recorded, pages)
 
 
 if __name__ == "__main__":

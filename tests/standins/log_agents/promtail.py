@@ -21,6 +21,9 @@ STAGES = """
 """
 SWITCHES = {"version", "check-syntax", "dry-run", "inspect", "config.expand-env", "print-config-stderr"}
 VALUES = {"config.file", "log.level", "client.external-labels", "server.http-listen-port"}
+# Its pages want templates that it does not come with.
+NO_PAGE = (500, "error reading base template: open /nonexistent/templates/_base.html: no such file or directory\n")
+PAGES = {"/ready": (200, "Ready"), **dict.fromkeys(("/targets", "/service-discovery", "/config"), NO_PAGE)}
 
 
 def refuse(message: str, code: int = 1) -> None:
@@ -101,7 +104,7 @@ def main() -> None:
     check(found)
     address = (found["server"]["http_listen_address"], found["server"]["http_listen_port"])
     recorded = (pkgutil.get_data("agent", "metrics.tsv") or b"").decode()
-    serve(address, lambda: config(read(path)), places(found["positions"]["filename"]), "promtail", recorded)
+    serve(address, lambda: config(read(path)), places(found["positions"]["filename"]), "promtail", recorded, PAGES)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 """Flags and configuration of the stand-in: those of the real one, refused where that refuses them."""
 
 import datetime
+import pkgutil
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 from logql import UNITS
 
-VERSION = "3.6.15"
+VERSION = (pkgutil.get_data("logql", "version.txt") or b"").decode().strip()  # in a package, that of the release
 SAYS = f"loki, version {VERSION} (stand-in of opswatch.monitoring, not the real program)"
 FLAGS = {"config.file", "config.expand-env", "verify-config", "version", "target", "log.level", "print-config-stderr"}
 # Keys that the real one has no more, by the part of the configuration that had them.

@@ -233,9 +233,11 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(uid: str) -> None:
     board = BOARDS[uid]
     every = [*board["panels"], *(one for row in board["panels"] for one in row.get("panels") or [])]
     assert len({panel["id"] for panel in every}) == len(every)
-    areas = {panel["id"]: cells(panel["gridPos"]) for panel in board["panels"]}
-    assert [pair for pair in combinations(areas, 2) if areas[pair[0]] & areas[pair[1]]] == []
-    assert all(x < 24 for area in areas.values() for x, _y in area)
+    # The panels within a folded row are shown instead of what is below it.
+    for shown in [board["panels"], *(row.get("panels") or [] for row in board["panels"])]:
+        areas = {panel["id"]: cells(panel["gridPos"]) for panel in shown}
+        assert [pair for pair in combinations(areas, 2) if areas[pair[0]] & areas[pair[1]]] == []
+        assert all(x < 24 for area in areas.values() for x, _y in area)
 
 
 def cells(place: dict[str, int]) -> set[tuple[int, int]]:
@@ -249,7 +251,7 @@ def test_titles_are_used_once_in_a_row(uid: str) -> None:
     titles: list[list[str]] = [[]]
     for panel in BOARDS[uid]["panels"]:
         if panel["type"] == "row":
-            titles.append([])
+            titles.append([one["title"] for one in panel.get("panels") or []])
         else:
             titles[-1].append(panel["title"])
     assert all(len(row) == len(set(row)) for row in titles)
@@ -286,6 +288,18 @@ def test_variables_are_used_and_those_used_are_there(uid: str) -> None:
     chained = {name for variable in variables.values() for text in strings(variable) for name in names_in(text)}
     assert sorted(set(variables) - used) == []
     assert sorted(name for name in (used | chained) - set(variables) if not name.startswith("__")) == []
+
+
+def test_a_service_is_narrowed_to_a_host() -> None:
+    """An alert leads here with its host. Records are over all hosts: theirs is the job, and the host narrows that."""
+    variables = {one["name"]: one for one in BOARDS[uids.SERVICES]["templating"]["list"]}
+    assert list(variables) == ["datasource", "instance", "job", "service"]
+    assert 'instance=~"$instance"' in variables["job"]["query"]["query"]
+    ours = [one for one in TARGETS.values() if one.dashboard == uids.SERVICES]
+    asked = {found for one in ours for found in re.findall(r"(\w[\w:]*)\{([^}]*)\}", one.expr)}
+    missing = {metric for metric, matchers in asked if 'instance=~"$instance"' not in matchers}
+    over_all = ("service:", "job_operation:", "monitoring:", "traefik_", "ALERTS")
+    assert {metric for metric in missing if not metric.startswith(over_all)} == {"up"}, "of the job probe"
 
 
 @pytest.mark.parametrize("uid", BOARDS)

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def render(value: t.Any, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> 
         "hostvars": {host: {} for host in hosts},
         **VARIABLES,
         "__monitoring_tls_files": {},
-        "loki_in_force": {"results": [{"item": hosts[0]}]},
+        "loki_in_force": {"results": [{"item": hosts[0], "stdout": "opswatch<none>"}]},
         "loki_left": {"skipped": True},
         "role_path": str(ROOT / "roles/loki"),
         **given,
@@ -52,12 +54,18 @@ def render(value: t.Any, hosts: t.Sequence[str] = ("mon1",), **given: t.Any) -> 
 
 def config(existing: t.Sequence[t.Any] = (), **given: t.Any) -> dict[str, t.Any]:
     """The configuration file, with that of these periods in force."""
-    in_force = {"results": [{"item": "mon1", **({"content": slurped(existing)} if existing else {})}]}
+    in_force = {"results": [{"item": "mon1", "stdout": answered(existing) if existing else "opswatch<none>"}]}
     return dict(render(VARIABLES["__loki_files"], **{"loki_in_force": in_force, **given})[0]["content"])
 
 
-def slurped(periods: t.Sequence[t.Any]) -> str:
-    return base64.b64encode(yaml.safe_dump({"schema_config": {"configs": list(periods)}}).encode()).decode()
+def overrides(existing: t.Sequence[t.Any]) -> dict[str, t.Any]:
+    in_force = {"results": [{"item": "mon1", "stdout": answered(existing)}]}
+    return dict(render(VARIABLES["__loki_files"], loki_in_force=in_force)[1]["contents"])
+
+
+def answered(periods: t.Sequence[t.Any]) -> str:
+    packed = base64.b64encode(yaml.safe_dump({"schema_config": {"configs": list(periods)}}).encode()).decode()
+    return f"sudo: unable to resolve host mon1\r\nopswatch<{packed}>"
 
 
 # --- where its lines are ---
@@ -70,6 +78,24 @@ def test_a_store_that_moved_to_s3_finds_its_old_lines_on_the_disk() -> None:
     assert moved["storage_config"] == {"filesystem": {"directory": "/var/lib/loki/chunks"}}
 
 
+IN_S3 = {**DISK, **INDEX, "object_store": "s3"}
+
+
+def test_a_store_that_comes_back_from_s3_finds_its_lines_in_the_bucket() -> None:
+    bucket = {**S3["loki_s3"], "retired": True}
+    back = config([IN_S3], loki_s3=bucket)
+    assert [one["object_store"] for one in back["schema_config"]["configs"]] == ["s3", "filesystem"]
+    assert list(back["common"]["storage"]) == ["filesystem"]
+    assert back["storage_config"]["aws"] == {"bucketnames": "lines", "endpoint": "s3.example.com"}
+    with pytest.raises(AnsibleError, match=r"since 2024-04-01 are in S3, and nothing says where .* retired: true"):
+        config([IN_S3])
+
+
+def test_a_move_to_s3_that_has_not_begun_may_be_called_off() -> None:
+    off = config([DISK | INDEX, {**IN_S3, "from": "2099-01-01"}])
+    assert [one["object_store"] for one in off["schema_config"]["configs"]] == ["filesystem"]
+
+
 @pytest.mark.parametrize(("stated", "folder"), [("/srv/loki", "/srv/loki"), (None, "/var/lib/loki/chunks")])
 def test_both_places_that_name_the_folder_of_lines_name_the_same(stated: str | None, folder: str) -> None:
     over = {"common": {"storage": {"filesystem": {"chunks_directory": stated}}}} if stated else {}
@@ -78,9 +104,22 @@ def test_both_places_that_name_the_folder_of_lines_name_the_same(stated: str | N
     assert built["storage_config"]["filesystem"]["directory"] == folder
 
 
+def test_a_store_that_keeps_no_structured_metadata_takes_lines_that_have_some() -> None:
+    """Agents send it, and would lose each line that is refused."""
+    old = {**DISK, **INDEX, "store": "boltdb-shipper", "schema": "v11"}
+    allowed = {"overrides": {"fake": {"allow_structured_metadata": True}}}
+    assert config([old])["runtime_config"] == {"file": "/etc/loki/overrides.yml"}
+    assert overrides([old]) == {"overrides.yml": allowed}
+    assert "runtime_config" not in config([DISK | INDEX])
+    assert overrides([DISK | INDEX]) == {}
+
+
 def test_it_has_the_periods_of_the_other_members() -> None:
     later = {**DISK, **INDEX, "object_store": "s3", "from": "2099-01-01"}
-    answers = [{"item": "mon1"}, {"item": "mon2", "content": slurped([DISK | INDEX, later])}]
+    answers = [
+        {"item": "mon1", "stdout": "opswatch<none>"},
+        {"item": "mon2", "stdout": answered([DISK | INDEX, later])},
+    ]
     built = config(loki_in_force={"results": answers}, **S3)
     assert built["schema_config"]["configs"] == [DISK | INDEX, later]
 
@@ -92,6 +131,30 @@ def test_a_host_asks_itself_first(host: str) -> None:
     assert asked[0] == host
     assert sorted(asked) == ["mon1", "mon2", "mon3"]
     assert render(LOOK["loop"], (host,), groups={}) == [host]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not look")
+@pytest.mark.parametrize(
+    ("there", "mode", "code", "said"),
+    [
+        ("a: 1\n", 0o755, 0, "opswatch<YTogMQo=>"),
+        ("", 0o755, 0, "opswatch<none>"),
+        ("a: 1\n", 0o700, 1, ""),
+    ],
+    ids=["there", "none", "may not look"],
+)
+def test_what_the_host_answers(there: str, mode: int, code: int, said: str) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o755)
+        folder = Path(top, "loki")
+        folder.mkdir()
+        if there:
+            (folder / "config.yml").write_text(there)
+            (folder / "config.yml").chmod(0o644)
+        folder.chmod(mode)
+        script = LOOK["ansible.builtin.raw"].replace("/etc/loki", str(folder))
+        done = subprocess.run(["sh", "-c", script], user=65534, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, said)
 
 
 def test_lines_without_a_configuration_are_no_new_store() -> None:
@@ -115,7 +178,7 @@ def test_lines_are_looked_for(entries: list[str], found: int, tmp_path: Path) ->
 
 def test_the_configuration_in_force_is_not_shown() -> None:
     """An adopted one may have keys and passwords in it, and a result is printed by -v."""
-    assert "ansible.builtin.slurp" in LOOK
+    assert "ansible.builtin.raw" in LOOK
     assert LOOK["no_log"] is True
 
 
@@ -159,7 +222,7 @@ def test_a_cluster_with_the_documented_settings() -> None:
     hosts = ("mon1", "mon2", "mon3")
     addresses = {host: {"monitoring_address": f"10.0.0.{number}"} for number, host in enumerate(hosts, 1)}
     certificates = {"__monitoring_tls_files": dict.fromkeys(("tls.crt", "tls.key", "ca.crt"), "text")}
-    answers = {"loki_in_force": {"results": [{"item": host} for host in hosts]}}
+    answers = {"loki_in_force": {"results": [{"item": host, "stdout": "opswatch<none>"} for host in hosts]}}
     given = {
         "hostvars": addresses,
         **addresses["mon1"],

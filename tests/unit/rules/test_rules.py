@@ -82,7 +82,7 @@ def folder(tmp_path: Path) -> Path:
         shutil.copy(path, rules)
     for path in CASES:
         shutil.copy(path, tmp_path)
-    (rules / "opswatch_inventory.yml").write_text(yaml.safe_dump(inventory_rules(JOBS, thresholds(), {})))
+    (rules / "opswatch_inventory.yml").write_text(yaml.safe_dump(inventory_rules(JOBS, thresholds(), {}, backups=True)))
     return tmp_path
 
 

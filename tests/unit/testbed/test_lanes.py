@@ -63,3 +63,22 @@ def test_outputs_do_not_mix(capfd: t.Any) -> None:
     lanes.run([job(name, script.format(name)) for name in ("left", "right")], 2, lambda one: lanes.show(one, True))
     lines = [line for line in capfd.readouterr().out.splitlines() if line in ("left", "right")]
     assert lines in (["left"] * 10 + ["right"] * 10, ["right"] * 10 + ["left"] * 10)
+
+
+def test_of_a_failed_scenario_its_tests_own_words_are_told() -> None:
+    framed = (
+        "\x1b[2m\x1b[33m│\x1b[0m \x1b[31mE       assert 3 < 2\x1b[0m\n"
+        "  │ FAILED test_a.py::test_b - assert 3 < 2\n"
+        "  │ FAILED - RETRYING: [localhost]: Wait\n"
+        "  │ FAILED \n  │ tests/test_a.py::test_with_a_long_name[and a case] - \n"
+    )
+    told = [
+        "E       assert 3 < 2",
+        "FAILED test_a.py::test_b - assert 3 < 2",
+        "tests/test_a.py::test_with_a_long_name[and a case] -",
+    ]
+    assert lanes.reasons(framed).splitlines() == told
+
+
+def test_of_any_other_failed_step_its_last_words_are_told() -> None:
+    assert lanes.reasons("".join(f"{number}\n" for number in range(9)), limit=2) == "7\n8"

@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
+import time
 import typing as t
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import Push, checked_logs
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_alloy import alloy_config
@@ -18,6 +23,9 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_promtail 
 
 from tests.testbed import standins
 
+FIXTURE = Path(__file__).resolve().parents[2] / "fixtures/http/loki-3.6.15.jsonl"
+EXCHANGES = [json.loads(line) for line in FIXTURE.read_text(encoding="utf-8").splitlines()]
+RECORDED = [one for one in EXCHANGES if ":9080/" in one["url"]]
 LOGS = checked_logs(
     [{"name": "app", "kind": "files", "paths": ["/nowhere/*.log"]}, {"name": "journal", "kind": "journal"}], "web"
 )
@@ -31,6 +39,7 @@ SETTINGS: dict[str, t.Any] = {
     "secrets": "/nowhere",
     "max_age": "168h",
     "line_limit": 256000,
+    "metadata": True,
 }
 
 
@@ -40,7 +49,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("mirror")
     found = {}
     for name in ("promtail", "alloy"):
-        packed = standins.STAND_INS[name](folder)
+        (packed,) = standins.STAND_INS[name](folder)
         with zipfile.ZipFile(folder / packed.path) as archive:
             (member,) = archive.namelist()
             assert member == f"{name}-linux-amd64"
@@ -70,6 +79,32 @@ def test_promtail(programs: dict[str, Path], tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({**found, "clients": []}))
     assert "at least one client" in run(programs["promtail"], f"-config.file={path}").stderr
     assert "does not exist" in run(programs["promtail"], "-config.file=/nowhere").stderr
+
+
+@pytest.fixture(scope="module")
+def promtail(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("promtail")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {**SETTINGS, "port": port, "positions": str(folder / "positions.yaml")}
+    path, url = folder / "promtail.yml", f"http://127.0.0.1:{port}"
+    path.write_text(yaml.safe_dump(promtail_config(LOGS[:1], CLIENTS, settings)))
+    with subprocess.Popen([sys.executable, programs["promtail"], f"-config.file={path}"]) as process:
+        for _attempt in range(200):
+            try:
+                requests.get(f"{url}/ready", timeout=5)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.05)
+        yield url
+        process.terminate()
+
+
+@pytest.mark.parametrize("exchange", RECORDED, ids=lambda one: one["note"])
+def test_promtail_answers_as_the_real_one(promtail: str, exchange: dict[str, t.Any]) -> None:
+    url = promtail + exchange["url"].removeprefix("http://127.0.0.1:9080")
+    answer = requests.request(exchange["method"], url, timeout=10)
+    assert (answer.status_code, answer.text) == (exchange["status"], exchange["response"])
 
 
 def test_alloy(programs: dict[str, Path], tmp_path: Path) -> None:

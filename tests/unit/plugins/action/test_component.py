@@ -160,6 +160,11 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Controller:
     [
         ("monitoring_tls", "sefsigned", "value of monitoring_tls must be one of: off, own, selfsigned, got: sefsigned"),
         ("monitoring_allow_downgrade", "{{ 'perhaps' }}", "monitoring_allow_downgrade"),
+        (
+            "monitoring_services_shop",
+            "{{ {'name': 'shop'} }}",
+            "monitoring_services_shop has to be a list, and is a dict",
+        ),
     ],
 )
 def test_a_wrong_shared_variable_is_refused_before_the_host_is_called(

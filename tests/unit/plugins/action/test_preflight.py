@@ -179,6 +179,11 @@ def test_absent_component_needs_nothing(controller: Controller) -> None:
     assert "release" not in controller.connection.looks[0].replace("releases", "")
 
 
+def test_misspelt_option_of_a_routine_is_a_problem(controller: Controller) -> None:
+    result = controller.run(backup_repositry="/srv/backup", backup_dir="/srv", restore_drill=True)
+    assert problems(result) == ["the variable backup_repositry is not known: did you mean backup_repository?"]
+
+
 # --- what the host says ---
 
 
@@ -295,6 +300,35 @@ def test_every_problem_in_one_list(controller: Controller) -> None:
     assert not (controller.folder / "secrets").exists()
 
 
+def test_further_lists_of_services(controller: Controller) -> None:
+    """Each list and each entry of it, under the name of the variable that has to be corrected."""
+    result = controller.run(
+        monitoring_services=[{"name": "cart", "port": 8000}],
+        monitoring_services_failing=trust_as_template("{{ nope }}"),
+        monitoring_services_map={"name": "web", "port": 80},
+        monitoring_services_shop=trust_as_template("{{ shop + [{'name': 'orders', 'port': 9090}] }}"),
+        monitoring_services_twin=[{"name": "cart", "port": 8001}],
+        shop=[{"name": "api"}],
+    )
+    found = problems(result)
+    wanted = [
+        "monitoring_services_failing cannot be resolved: 'nope' is undefined",
+        "monitoring_services_map has to be a list, and is a dict",
+        "monitoring_services_shop of app1, entry 1 (api): missing required arguments: port",
+        "prometheus_listen_address 0.0.0.0:9090 and monitoring_services_shop (orders)",
+    ]
+    for words in wanted:
+        assert [words in problem for problem in found].count(True) == 1, (words, found)
+    assert "warnings" not in result
+    (twins,) = [problem for problem in found if "cart has two targets (app1:8000, app1:8001)" in problem]
+    assert twins.startswith("monitoring_services of app1 and monitoring_services_twin of app1: ")
+
+
+def test_right_further_lists_of_services(controller: Controller) -> None:
+    given = {"monitoring_services_shop": [{"name": "shop", "port": 1}], "monitoring_services_none": []}
+    assert controller.run(monitoring_services=[{"name": "cart", "port": 2}], **given) == {"changed": False}
+
+
 def test_variable_may_use_defaults_of_the_roles(controller: Controller) -> None:
     flags = {"web.listen-address": trust_as_template("{{ prometheus_listen_address }}")}
     assert controller.run(prometheus_flags=flags) == {"changed": False}
@@ -350,6 +384,14 @@ def test_unknown_variable_is_a_warning(controller: Controller) -> None:
     result = controller.run(prometheus_contact="me")
     assert "failed" not in result
     assert "prometheus_contact has no effect here" in result["warnings"][0]
+
+
+def test_downgrades_that_stay_allowed_are_a_warning(controller: Controller) -> None:
+    result = controller.run(monitoring_allow_downgrade=True)
+    assert "failed" not in result
+    (warning,) = result["warnings"]
+    assert warning.startswith("monitoring_allow_downgrade is true")
+    assert "app1" not in warning, "Ansible shows what is the same for many hosts once"
 
 
 def test_mirror_that_is_not_there_but_not_needed(controller: Controller) -> None:
@@ -475,6 +517,38 @@ def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
     ]
 
 
+def test_further_lists_of_hosts_beside_the_play(controller: Controller) -> None:
+    controller.groups["all"] = ["app1", "app2", "app3"]
+    controller.hosts = {
+        "app2": {
+            "monitoring_services_map": {"name": "web", "port": 80},
+            "monitoring_services_shop": [{"name": "shop", "port": 0}, "api"],
+        },
+        "app3": {"monitoring_services_shop": [{"name": "web", "port": 80, "interval": "5s"}]},
+    }
+    found = problems(controller.run(monitoring_services_web=[{"name": "web", "port": 80}]))
+    wanted = [
+        "app2: monitoring_services_map has to be a list, and is a dict",
+        "app2: monitoring_services_shop, entry 2, has to be a dict, and is a text",
+        "monitoring_services_shop of app2: shop needs a port",
+        "monitoring_services_shop of app3: web has another interval than an earlier entry in monitoring_services_web",
+    ]
+    assert len(found) == len(wanted), found
+    assert all(problem.startswith(words) for words, problem in zip(wanted, found, strict=True)), found
+
+
+def test_failing_further_list_of_a_host_beside_the_play(controller: Controller) -> None:
+    class Failing(dict[str, t.Any]):
+        def __getitem__(self, name: str) -> t.Any:
+            raise AnsibleError(f"'{name[-4:]}' is undefined")
+
+    controller.groups["all"] = ["app1", "app2"]
+    controller.hosts = {"app2": Failing(monitoring_services_shop="{{ shop }}")}
+    assert problems(controller.run()) == [
+        "monitoring_services_shop of app2 cannot be resolved: 'shop' is undefined",
+    ]
+
+
 def test_databases_and_probes_of_hosts_beside_the_play(controller: Controller) -> None:
     controller.groups["all"] = ["app1", "app2", "app3"]
     controller.groups |= {"postgres_exporter": ["app2", "app3"], "blackbox_exporter": ["app2"]}
@@ -488,7 +562,7 @@ def test_databases_and_probes_of_hosts_beside_the_play(controller: Controller) -
     }
     databases, probes, twins = problems(controller.run())
     assert databases == "app2: postgres_exporter_databases: postgres has the port -1"
-    assert probes.startswith("blackbox_exporter_targets of app2, entry 1 (a): argument 'labels' is of type str")
+    assert probes.startswith("blackbox_exporter_targets of app2, entry 1 (a): labels has to be a dict, and is a text")
     assert twins == "postgres_exporter_databases: db:5432 is watched by two exporters, app2:9187 and app3:9187"
 
 
@@ -510,3 +584,38 @@ def test_a_grafana_is_asked_for_its_dashboards_and_datasources(controller: Contr
     assert controller.run(answer(["grafana", "prometheus"]), grafana_state="absent", grafana_dashboards=["shop"]) == {
         "changed": False
     }
+
+
+def test_texts_of_routines_are_not_resolved(controller: Controller, tmp_path: Path) -> None:
+    """A lookup behind one may ask a vault, or write a file."""
+    secret = trust_as_template(f"{{{{ lookup('ansible.builtin.password', '{tmp_path}/made') }}}}")
+    assert controller.run(backup_password=secret, backup_keep={"daily": 3}) == {"changed": False}
+    assert not (tmp_path / "made").exists()
+
+
+# --- values of any kind ---
+
+MAPS_AND_LISTS = [
+    (role, name, kind)
+    for role in (role_facts.SHARED, *role_facts.components(), "backup")
+    for name, option in role_facts.options(role).items()
+    for kind in [option.get("type", "str")]
+    if kind in ("list", "dict")
+]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a text", 5, True, None, ["a"], {"a": 1}, [None], {"a": {"b": ["c"]}}, {1: 2}, [{1: 2}]], ids=repr
+)
+@pytest.mark.parametrize(("role", "name", "kind"), MAPS_AND_LISTS, ids=lambda value: str(value))
+def test_no_value_ends_the_checks(controller: Controller, role: str, name: str, kind: str, wrong: t.Any) -> None:
+    """Whatever it is, the answer is a report, in which what else is wrong is too."""
+    host = role if role in role_facts.components() else "prometheus"
+    controller.groups = {"all": ["app1"], host: ["app1"]}
+    found = problems(controller.run(answer([host]), **{name: wrong, f"{host}_generations": "many"}))
+    assert any(f"{host}_generations" in problem for problem in found)
+    # A routine takes a text for a list, as the command line gives it; null is right where nothing is the default.
+    right = {"list": (list, str) if role == "backup" else list, "dict": dict}[kind]
+    if wrong is not None and not isinstance(wrong, right):
+        assert any(name in problem for problem in found), found
+    assert not any("could not be checked" in problem for problem in found), found

@@ -124,11 +124,16 @@ def test_certificate_in_check_mode_writes_nothing(tmp_path: Path) -> None:
 def test_scrape_jobs_and_filters() -> None:
     variables = {
         "groups": {"all": ["web1"], "node_exporter": ["web1"]},
-        "hostvars": {"web1": {"monitoring_services": [{"name": "shop", "port": 1, "auth": {"password": "p"}}]}},
+        "hostvars": {
+            "web1": {
+                "monitoring_services": [{"name": "shop", "port": 1, "auth": {"password": "p"}}],
+                "monitoring_services_cart": [{"name": "cart", "port": 2, "auth": {"password": "q"}}],
+            }
+        },
     }
     jobs = lookup("scrape_jobs", variables=variables)
-    assert [job["name"] for job in jobs] == ["node_exporter", "shop"]
+    assert [job["name"] for job in jobs] == ["node_exporter", "cart", "shop"]
     files = filter_loader.get("opswatch.monitoring.file_sd").j2_function(jobs)
     assert files["shop.yml"] == [{"targets": ["web1:1"], "labels": {"instance": "web1"}}]
     passwords = filter_loader.get("opswatch.monitoring.service_passwords").j2_function(jobs)
-    assert passwords == {"service_shop_password": "p"}
+    assert passwords == {"service_cart_password": "q", "service_shop_password": "p"}

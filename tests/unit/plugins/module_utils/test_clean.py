@@ -90,6 +90,16 @@ def test_one_that_was_not_proved_is_left_alone(layout: Layout) -> None:
     assert _clean.look(layout, 3)["busy"]
 
 
+def test_version_of_an_unfinished_change_is_the_one_before(layout: Layout) -> None:
+    """Or the plan of an upgrade would say that there is nothing to change."""
+    generation(layout, 1, "1.0")
+    generation(layout, 2, "2.0", committed=False)
+    current(layout, 2)
+    assert _clean.look(layout, 3)["version"] == "2.0"  # a first installation has none
+    Path(layout.journal).write_text('{"from": 1, "to": 2}')
+    assert _clean.look(layout, 3)["version"] == "1.0"
+
+
 def test_nothing_in_force(layout: Layout) -> None:
     Path(layout.generations).mkdir(parents=True)
     assert _clean.look(layout, 3)["version"] == ""

@@ -47,6 +47,7 @@ class Newer:
 
     def delete(self, path: str) -> t.Any:
         self.written.append((path, None))
+        self.listed = [one for one in self.listed if one["uid"] != path.rpartition("/")[2]]
 
 
 def folder(uid: str, title: str, parent: str = "") -> dict[str, t.Any]:

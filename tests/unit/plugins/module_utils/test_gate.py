@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import typing as t
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _gate
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _gate, _silence
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Answer, Endpoint
 
@@ -44,7 +45,7 @@ def test_words() -> None:
 def test_waits_until_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[t.Any] = [ComponentError("not answered"), {**BEFORE, "targets": []}, BEFORE]
 
-    def look(name: str, endpoint: Endpoint) -> t.Any:
+    def look(name: str, endpoint: Endpoint, since: float) -> t.Any:
         one = looks.pop(0)
         if isinstance(one, Exception):
             raise one
@@ -52,7 +53,9 @@ def test_waits_until_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_gate, "look", look)
     monkeypatch.setattr(_gate.time, "sleep", lambda seconds: None)
-    assert _gate.wait("prometheus", Endpoint("http://x"), BEFORE, 60) < 60
+    waited, state = _gate.wait("prometheus", Endpoint("http://x"), BEFORE, 60)
+    assert waited < 60
+    assert state == BEFORE
     assert looks == []
 
 
@@ -60,7 +63,7 @@ def test_waits_until_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     ("seen", "words"), [({**BEFORE, "targets": []}, "2 targets that were up"), (None, "was not answered")]
 )
 def test_gives_up(monkeypatch: pytest.MonkeyPatch, seen: t.Any, words: str) -> None:
-    def look(name: str, endpoint: Endpoint) -> t.Any:
+    def look(name: str, endpoint: Endpoint, since: float) -> t.Any:
         if seen is None:
             raise ComponentError("GET x was not answered")
         return seen
@@ -71,7 +74,15 @@ def test_gives_up(monkeypatch: pytest.MonkeyPatch, seen: t.Any, words: str) -> N
     assert words in str(raised.value)
 
 
-def test_first_look_waits_for_a_cluster_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def ready(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The patience that was asked for each time."""
+    asked: list[float] = []
+    monkeypatch.setattr(_gate, "wait_until_ready", lambda endpoint, alive, patience: asked.append(patience))
+    return asked
+
+
+def test_first_look_waits_for_a_cluster_to_settle(monkeypatch: pytest.MonkeyPatch, ready: list[float]) -> None:
     states = ["settling", "ready"]
 
     def answer(endpoint: Endpoint, path: str, timeout: float) -> Answer:
@@ -83,9 +94,50 @@ def test_first_look_waits_for_a_cluster_to_settle(monkeypatch: pytest.MonkeyPatc
     states[:] = ["settling"]
     with pytest.raises(ComponentError, match="has not settled: settling"):
         _gate.first_look("alertmanager", Endpoint("http://x"), 0)
+    assert ready == [30, 0]
+
+
+@pytest.mark.parametrize(
+    ("ages", "healths", "asked"),
+    [
+        # Seconds since it read its configuration; what its targets are then; how often they are asked for.
+        ([3600], [], 0),
+        ([2, 10, 12], ["up", "up", "up"], 3),  # not all may be there yet
+        ([20, 21, 22], ["unknown", "unknown", "up"], 3),
+        ([70, 72], ["unknown"], 1),  # nothing comes within the first minute
+        ([-5], [], 0),  # a clock that was turned back
+    ],
+)
+def test_first_look_waits_for_what_a_new_server_has_not_tried(
+    monkeypatch: pytest.MonkeyPatch, ready: list[float], ages: list[float], healths: list[str], asked: int
+) -> None:
+    times, states, looks = list(ages), list(healths), []
+
+    def answer(endpoint: Endpoint, path: str) -> t.Any:
+        if path == "/status/runtimeinfo":
+            return {"lastConfigTime": _silence.shown_time(datetime.now(UTC) - timedelta(seconds=times.pop(0)))}
+        if path == "/rules":
+            return {"groups": [{"name": "g", "interval": 300, "rules": [{"name": "rare", "health": "unknown"}]}]}
+        looks.append(path)
+        return {"activeTargets": [{"labels": {}, "health": states.pop(0)}]}
+
+    monkeypatch.setattr(_gate._snapshot, "answer", answer)
+    monkeypatch.setattr(_gate, "look", lambda name, endpoint: BEFORE)
+    monkeypatch.setattr(_gate.time, "sleep", lambda seconds: None)
+    assert _gate.first_look("prometheus", Endpoint("http://x")) == BEFORE
+    assert len(looks) == asked
+    assert not times
+    assert len(ready) == 1
 
 
 def test_look_at_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [
+        {"name": "A", "health": "ok"},
+        {"name": "B", "health": "err"},
+        {"name": "C", "health": "unknown"},
+        {"name": "job:x", "health": "ok"},
+        {"name": "job:without_a_result", "health": "ok"},
+    ]
     answers = {
         "/targets": {
             "activeTargets": [
@@ -95,21 +147,24 @@ def test_look_at_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
         },
         "/rules": {
             "groups": [
-                {
-                    "name": "g",
-                    "rules": [
-                        {"name": "A", "health": "ok"},
-                        {"name": "B", "health": "err"},
-                        {"name": "C", "health": "unknown"},
-                    ],
-                }
+                {"name": "g", "interval": 15, "rules": rules},
+                {"name": "rare", "interval": 300, "rules": [{"name": "job:rare", "health": "ok"}]},
             ]
         },
-        "/query": {"result": [{"metric": {"__name__": "job:x"}}]},
+        "/query": {"result": [{"metric": {"__name__": name}} for name in ("job:x", "job:rare", "from:elsewhere")]},
     }
-    monkeypatch.setattr(_gate._snapshot, "answer", lambda endpoint, path: answers[path.partition("?")[0]])
+    asked = []
+
+    def answer(endpoint: Endpoint, path: str) -> t.Any:
+        asked.append(path)
+        return answers[path.partition("?")[0]]
+
+    monkeypatch.setattr(_gate._snapshot, "answer", answer)
     assert _gate.look("prometheus", Endpoint("http://x")) == {
         "targets": ["probe app1 https://x"],
-        "rules": ["g: A"],
+        "rules": ["g: A", "g: job:without_a_result", "g: job:x"],
         "answers": ["job:x"],
     }
+    assert "lookback_delta" not in asked[-1]
+    _gate.look("prometheus", Endpoint("http://x"), 7.4)
+    assert asked[-1].endswith("&lookback_delta=7")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 import typing as t
@@ -47,7 +48,10 @@ class Site:
     def __init__(self, root: Path, grafana: Grafana) -> None:
         self.root = root
         self.grafana = grafana
-        self.host = Host(Layout("grafana", str(root)), f"{grafana.folder}/data/grafana.db")
+        self.host = Host(Layout("grafana", str(root)))
+        self.data = Path(self.host.layout.data)
+        self.data.parent.mkdir(parents=True)
+        self.data.symlink_to(grafana.folder / "data")
         self.release = root / "release"
         (self.release / "bin").mkdir(parents=True)
         self.command("grafana-cli", LIAR)
@@ -61,9 +65,9 @@ class Site:
         (self.release / "bin" / name).write_text(text)
         (self.release / "bin" / name).chmod(0o755)
 
-    def administrator(self, password: str = PASSWORD, check_mode: bool = False, **host: str) -> Administrator:
+    def administrator(self, password: str = PASSWORD, check_mode: bool = False) -> Administrator:
         api = {"url": self.grafana.url, "timeout": 10.0}
-        return Administrator(self.host._replace(**host), api, "admin", password, check_mode)
+        return Administrator(self.host, api, "admin", password, check_mode)
 
     def logs_in(self, password: str) -> bool:
         return self.grafana.ask("GET", "/api/org", auth=("admin", password)).status_code == 200
@@ -132,7 +136,7 @@ def test_reset_in_the_database_as_the_command_lies(site: Site, earlier: str) -> 
 def test_reset_by_a_command_that_works(site: Site, name: str) -> None:
     """It gets the password by its standard input, where no list of processes shows it."""
     said = site.root / "words"
-    site.command(name, WORKING.format(python=sys.executable, said=said, database=site.host.database))
+    site.command(name, WORKING.format(python=sys.executable, said=said, database=site.data / "grafana.db"))
     changing = site.administrator(WANTED)
     assert changing.ensure_login()
     assert changing.actions == ["reset the password of admin by Grafana's own command, and proved it"]
@@ -154,14 +158,46 @@ def test_a_locked_account_is_opened_again(site: Site) -> None:
 def test_no_way_works(site: Site) -> None:
     """Every way says why, and wrong logins stay few enough to leave the account open."""
     site.command("grafana-cli", f"#!/bin/sh\necho 'no such user: {WANTED}' >&2\nexit 1\n")
+    site.data.unlink()
     with pytest.raises(ComponentError) as refused:
-        site.administrator(WANTED, database="").ensure_login()
+        site.administrator(WANTED).ensure_login()
     said = str(refused.value)
     assert "the API with the earlier password: no other one is known" in said
     assert "Grafana's own command: exit code 1: no such user: ********" in said
-    assert "its database: it is no SQLite file here" in said
+    assert "its database: it is neither a SQLite file here nor a PostgreSQL" in said
     assert WANTED not in said
     assert site.logs_in(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("echo 1", "its database: it reported success, but the login is refused as before"),
+        ("true", "its database: it has no user admin"),
+        ("echo 'connection refused' >&2; exit 2", "with Grafana's database grafana at db1: connection refused"),
+    ],
+    ids=["written", "nobody of that name", "no answer"],
+)
+def test_reset_in_postgresql(site: Site, monkeypatch: pytest.MonkeyPatch, answer: str, said: str) -> None:
+    """By a psql that only notes what it gets, so that the login does not change; molecule/backup has the real one."""
+    Path(site.host.layout.etc).mkdir(parents=True, exist_ok=True)
+    Path(site.host.layout.etc, "grafana.ini").write_text("[database]\ntype = postgres\nhost = db1:5432\n")
+    psql = site.root / "bin/psql"
+    psql.parent.mkdir()
+    psql.write_text(f'#!/bin/sh\necho "$*" >{site.root}/words\ncat >{site.root}/statements\n{answer}\n')
+    psql.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{psql.parent}:{os.environ['PATH']}")
+    with pytest.raises(ComponentError) as refused:
+        site.administrator(WANTED).ensure_login()
+    assert site.logs_in(PASSWORD), "a SQLite file that is still there, as from before, is left alone"
+    assert said in str(refused.value)
+    assert "-v login=admin" in (site.root / "words").read_text()
+    statements = (site.root / "statements").read_text()
+    found = re.search(r"""SET password = '(\w+)', salt = '(\w+)' WHERE login = :'login'""", statements)
+    assert found
+    assert found[1] == hashed(WANTED, found[2])
+    assert found[1] not in (site.root / "words").read_text() + str(refused.value)
+    assert "DELETE FROM login_attempt" in statements
 
 
 def test_another_login_than_is_in_the_database(site: Site) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 import typing as t
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _grafana_api, _http
@@ -91,25 +92,37 @@ def test_wrong_login_is_tried_once(site: t.Any) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (404, b'{"message": "folder not found"}', "404 Not Found: folder not found"),
+        (
+            404,
+            b'{"message": "folder not found"}',
+            "404 Not Found: folder not found. What to do: it may have been removed",
+        ),
+        (400, b'{"message": "uid too long"}', "correct what the answer names"),
+        (400, b'{"message": "Folder not found", "traceID": ""}', "somebody removed the folder at the same time"),
+        (400, b'{"message": "x", "status": "name-match"}', "give one of the two another title"),
         (500, b'{"message": "database is locked"}', "look into the log"),
         (403, b'{"message": "Permission denied"}', "the role Admin"),
         (412, b'{"message": "changed", "status": "version-mismatch"}', "somebody changed it at the same time"),
+        (412, b'{"message": "taken", "status": "name-exists"}', "give one of the two another title"),
+        (422, b'{"error": "many samples"}', "correct what the answer names"),
+        (500, b'{"message": "invalid API key"}', "or the token"),
+        (500, b'{"message": "x", "status": {"code": 500}}', "look into the log"),
         (200, b"<html>\n<title>Log in</title></html>", "and not with JSON: <html> <title>Log in</title></html>"),
         (200, b"<html>", "a proxy, a login page"),
         (404, b"<html>", "a proxy, a login page"),
         (502, b"<html>Bad Gateway</html>", "the service behind the proxy"),
         (302, b"", "set the address to that of Grafana itself"),
-        (409, b'{"results": 1}', '{"results": 1}'),
+        (409, b'{"results": 1}', '{"results": 1}. What to do: another one has its name'),
     ],
 )
 @pytest.mark.usefixtures("_no_waiting")
 def test_refusals(site: t.Any, status: int, body: bytes, said: str) -> None:
     site.pages = {"/api/x": (status, body)}
-    error = refused(api(site.url, remedies=_grafana_api.REMEDIES))
+    error = refused(connect(site.url))
     assert error.status == status
     assert f"GET {site.url}/api/x was answered with {status}" in str(error)
     assert said in str(error)
+    assert "What to do: " in str(error)
 
 
 def test_redirect_is_not_followed(site: t.Any) -> None:
@@ -219,3 +232,12 @@ def test_token_that_is_not_there(tmp_path: t.Any, text: str | None, said: str) -
         (tmp_path / "token").write_text(text)
     with pytest.raises(ComponentError, match=said):
         connect("http://127.0.0.1:1", token_file=str(tmp_path / "token"))
+
+
+def test_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Roles go by its name, people by that of its package."""
+    said: dict[str, t.Any] = {}
+    monkeypatch.setattr(_http, "REQUESTS_ERROR", "ImportError")
+    _http.require_requests(t.cast(t.Any, SimpleNamespace(fail_json=said.update)))
+    assert said["missing_library"] == "requests"
+    assert said["msg"].endswith("What to do: install its package python3-requests on that host")

@@ -5,19 +5,26 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _dashboard_sync, _http
-from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import packed, unpacked
+from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import clean, packed, unpacked
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Administrator
+from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.modules import (
+    grafana_admin,
     grafana_dashboards_apply,
     grafana_dashboards_info,
     grafana_datasource,
@@ -25,7 +32,11 @@ from ansible_collections.opswatch.monitoring.plugins.modules import (
     grafana_health_info,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority import certificate
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.dashboard_tree import read_tree
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.dashboard_tree import (
+    packed_tree,
+    read_tree,
+    right_tree,
+)
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
 
 from tests.standins.server import PASSWORD, Grafana
@@ -189,6 +200,34 @@ def test_folder_of_others_is_used_and_stays(modules: Modules, tree: Path) -> Non
     assert modules.grafana.ask("GET", "/api/folders/theirs").status_code == 200
 
 
+def test_empty_folder_of_the_other_module_stays(modules: Modules, tree: Path) -> None:
+    """Though no tree has a place in it, and it has no UID that somebody chose."""
+    made = modules.run(grafana_folder, title="Empty")["uid"]
+    modules.sync(tree, owner="me", prune=True)
+    assert modules.grafana.ask("GET", f"/api/folders/{made}").status_code == 200
+    assert not modules.run(grafana_folder, title="Empty")["changed"]
+    assert not modules.sync(tree, owner="me", prune=True)["changed"]
+
+
+def test_folder_into_which_something_came_meanwhile_stays(
+    modules: Modules, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules.sync(tree, owner="me")
+    shutil.rmtree(tree / "Shop")
+    real = _dashboard_sync.Sync.prune_folders
+
+    def late(sync: t.Any, server: t.Any) -> None:
+        (shop,) = server.folders
+        theirs = {"dashboard": dashboard("theirs", "By hand"), "folderUid": shop}
+        assert modules.grafana.ask("POST", "/api/dashboards/db", theirs).status_code == 200
+        real(sync, server)
+
+    monkeypatch.setattr(_dashboard_sync.Sync, "prune_folders", late)
+    result = modules.sync(tree, owner="me", prune=True)
+    assert result["actions"][-1] == "left the folder Shop: something has come into it"
+    assert modules.read("theirs")["meta"]["folderTitle"] == "Shop"
+
+
 @pytest.mark.parametrize(
     ("there", "said"),
     [
@@ -254,27 +293,26 @@ def test_write_whose_answer_was_lost_is_no_conflict(
     assert modules.read("orders")["dashboard"]["version"] == 1
 
 
-def test_killed_run_leaves_whole_dashboards(modules: Modules, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Killed(BaseException):
-        pass
-
-    real = _dashboard_sync.Sync._save
-    saved: list[str] = []
-
-    def dies(sync: t.Any, one: t.Any, earlier: t.Any) -> None:
-        if len(saved) == 1:
-            raise Killed
-        real(sync, one, earlier)
-        saved.append(one.uid)
-
-    monkeypatch.setattr(_dashboard_sync.Sync, "_save", dies)
-    with pytest.raises(Killed):
-        modules.sync(tree)
-    assert modules.read(saved[0])["dashboard"]["panels"]
-    monkeypatch.undo()
-    result = modules.sync(tree)
-    assert (len(result["created"]), result["unchanged"]) == (2, 1)
-    assert not modules.sync(tree)["changed"]
+def test_killed_run_leaves_whole_dashboards_and_the_next_completes_it(modules: Modules, tmp_path: Path) -> None:
+    panels = [{**dashboard("")["panels"][0], "id": number} for number in range(1, 13)]
+    models = {f"d{number}": dashboard(f"d{number}", panels=panels) for number in range(50)}
+    many = write(tmp_path / "many", {f"Shop/{uid}.json": model for uid, model in models.items()})
+    run = multiprocessing.get_context("fork").Process(target=modules.sync, args=(many,))
+    run.start()
+    while modules.grafana.writes().count(("POST", "/api/dashboards/db")) < 5 and run.is_alive():
+        time.sleep(0.005)
+    run.kill()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
+    there = [one["uid"] for one in modules.grafana.ask("GET", "/api/search?type=dash-db").json()]
+    assert 5 <= len(there) < 50
+    for uid in there:
+        assert clean(modules.read(uid)["dashboard"]) == clean(models[uid])
+    result = modules.sync(many)
+    # The last request of the killed run may still have been on its way.
+    assert result["unchanged"] >= len(there)
+    assert (result["unchanged"] + len(result["created"]), result["updated"]) == (50, [])
+    assert modules.sync(many)["changed"] is False
 
 
 def test_what_the_server_rewrites_is_not_written_again(
@@ -370,6 +408,24 @@ def test_folder_with_something_in_it_stays(modules: Modules, tree: Path) -> None
     assert modules.grafana.ask("GET", "/api/dashboards/uid/orders").status_code == 404
 
 
+def test_folder_that_somebody_renames_in_between_keeps_their_title(
+    modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules.run(grafana_folder, title="Shop", uid="shop")
+    real = _http.Api.put
+
+    def late(api: t.Any, path: str, body: t.Any = None) -> t.Any:
+        theirs = {"title": "Theirs", "version": 1}
+        assert modules.grafana.ask("PUT", "/api/folders/shop", theirs).status_code == 200
+        return real(api, path, body)
+
+    monkeypatch.setattr(_http.Api, "put", late)
+    result = modules.run(grafana_folder, title="Store", uid="shop")
+    assert "412" in result["msg"]
+    assert "What to do: somebody changed it at the same time" in result["msg"]
+    assert modules.grafana.ask("GET", "/api/folders/shop").json()["title"] == "Theirs"
+
+
 def test_folder_in_a_folder_needs_version_11(modules: Modules) -> None:
     assert "from version 11 on" in modules.run(grafana_folder, title="A", parent="b")["msg"]
 
@@ -441,6 +497,28 @@ def test_datasource_with_a_name_that_is_taken(modules: Modules) -> None:
     modules.run(grafana_datasource, **SOURCE)
     result = modules.run(grafana_datasource, **{**SOURCE, "uid": "other"})
     assert "there is a data source Prometheus already, with the UID prom" in result["msg"]
+    modules.run(grafana_datasource, **{**SOURCE, "uid": "other", "name": "Other"})
+    written = len(modules.grafana.writes())
+    result = modules.run(grafana_datasource, **{**SOURCE, "uid": "other"})
+    assert "there is a data source Prometheus already, with the UID prom" in result["msg"]
+    assert len(modules.grafana.writes()) == written
+
+
+def test_datasource_that_somebody_edits_in_between_keeps_their_edit(
+    modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules.run(grafana_datasource, **SOURCE)
+    real = grafana_datasource.write
+
+    def late(grafana: t.Any, body: t.Any, found: t.Any) -> t.Any:
+        assert modules.grafana.ask("PUT", "/api/datasources/uid/prom", {**found, "url": "http://theirs"}).ok
+        return real(grafana, body, found)
+
+    monkeypatch.setattr(grafana_datasource, "write", late)
+    result = modules.run(grafana_datasource, **{**SOURCE, "json_data": {"timeInterval": "30s"}})
+    assert "409" in result["msg"]
+    assert "What to do: somebody changed it at the same time" in result["msg"]
+    assert modules.grafana.ask("GET", "/api/datasources/uid/prom").json()["url"] == "http://theirs"
 
 
 def test_datasource_of_a_file_is_explained(
@@ -489,6 +567,179 @@ def test_nobody_is_there(modules: Modules) -> None:
     result = modules.run(grafana_health_info)
     assert "no connection, or it was cut" in result["msg"]
     modules.grafana.start()
+
+
+# --- what the role calls: all of it in one ---
+
+
+@pytest.fixture
+def admin(modules: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., dict[str, t.Any]]:
+    layout = Layout("grafana", str(tmp_path / "host"))
+    Path(layout.current).mkdir(parents=True)
+    monkeypatch.setattr(grafana_admin, "Layout", lambda _name: layout)
+
+    def run(check: bool = False, password: str = PASSWORD, **trees: Path) -> dict[str, t.Any]:
+        brought = [
+            {"path": str(tree), "owner": owner, "tree": packed_tree(right_tree(tree))} for owner, tree in trees.items()
+        ]
+        return modules.run(grafana_admin, check, user="admin", password=password, dashboards=brought)
+
+    return run
+
+
+def test_login_token_and_dashboards_at_once(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path, tmp_path: Path
+) -> None:
+    other = write(tmp_path / "other", {"costs.json": dashboard("costs", "Costs")})
+    result = admin(shop=tree, money=other)
+    assert result["changed"]
+    assert result["actions"][0] == "noted the password that was proved"
+    assert "created Shop/orders.json (Orders) in Shop" in result["actions"]
+    assert "created costs.json (Costs) in the root" in result["actions"]
+    assert [len(modules.export(owner=owner)) for owner in ("shop", "money")] == [3, 1]
+    assert result["diff"][1]["after_header"] == "folder Shop"
+    asked = len(modules.grafana.asked())
+    again = admin(shop=tree, money=other)
+    assert (again["changed"], again["actions"]) == (False, [])
+    assert len(modules.grafana.asked()) - asked == 7, "login, token, one listing, and each dashboard once"
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "said"),
+    [
+        ("x.json", dashboard("orders", "x"), "x.json: orders belongs to another owner: shop"),
+        ("Shop/x.json", dashboard("x", "Orders"), "another dashboard of that folder is called Orders too: orders"),
+        ("At the root/x.json", dashboard("x", "x"), "root.json: a folder is called At the root too"),
+    ],
+    ids=["uid", "title", "folder"],
+)
+def test_clash_of_two_trees_is_refused_before_the_first_write(
+    admin: t.Callable[..., dict[str, t.Any]],
+    modules: Modules,
+    tree: Path,
+    tmp_path: Path,
+    name: str,
+    model: t.Any,
+    said: str,
+) -> None:
+    other = write(tmp_path / "other", {name: model, "y.json": dashboard("y")})
+    result = admin(shop=tree, money=other)
+    assert result["failed"]
+    assert said in result["msg"]
+    assert not {path for _method, path in modules.grafana.writes()} & {"/api/folders", "/api/dashboards/db"}
+    (other / name).unlink()
+    assert len(admin(shop=tree, money=other)["diff"]) == 6, "the login, a folder, three dashboards and one"
+
+
+def test_trees_share_a_folder(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path, tmp_path: Path
+) -> None:
+    """Made once; it goes with the last dashboard in it, and not while another tree needs it."""
+    other = write(tmp_path / "other", {"Shop/costs.json": dashboard("costs", "Costs"), "y.json": dashboard("y")})
+    assert admin(shop=tree, money=other)["actions"].count("created folder Shop") == 1
+    assert not admin(shop=tree, money=other)["changed"]
+    shutil.rmtree(tree / "Shop")
+    admin(shop=tree, money=other)
+    assert modules.read("costs")["meta"]["folderTitle"] == "Shop"
+    shutil.rmtree(other / "Shop")
+    assert set(admin(shop=tree, money=other)["actions"]) == {"deleted Costs from Shop", "deleted folder Shop"}
+
+
+def test_dashboard_that_moves_to_another_tree_keeps_its_history(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path, tmp_path: Path
+) -> None:
+    """To a later one, and to an earlier one."""
+    other = write(tmp_path / "other", {"y.json": dashboard("y")})
+    admin(shop=tree, money=other)
+    first = modules.read("orders")["dashboard"]
+    for version, place, owner in ((2, other, "money"), (3, tree / "Shop", "shop")):
+        (path,) = tmp_path.rglob("orders.json")
+        path.rename(place / "orders.json")
+        (action,) = admin(shop=tree, money=other)["actions"]
+        assert action.startswith("updated ")
+        moved = modules.read("orders")["dashboard"]
+        assert (moved["id"], moved["version"], moved["tags"]) == (first["id"], version, ["x", f"managed:{owner}"])
+        assert not admin(shop=tree, money=other)["changed"]
+
+
+def test_dashboards_of_one_owner_that_are_gone_are_removed(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path, tmp_path: Path
+) -> None:
+    other = write(tmp_path / "other", {"costs.json": dashboard("costs", "Costs")})
+    admin(shop=tree, money=other)
+    (tree / "Shop/orders.json").unlink()
+    assert admin(check=True, shop=tree, money=other)["actions"] == ["deleted Orders from Shop"]
+    assert admin(shop=tree, money=other)["actions"] == ["deleted Orders from Shop"]
+    assert set(modules.export(owner="money")) == {"costs"}
+
+
+def test_what_is_left_alone_is_no_change(
+    admin: t.Callable[..., dict[str, t.Any]], tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said each time, and changed never: else no run would be without a change any more."""
+
+    def refuse(_grafana: t.Any, _uid: str) -> None:
+        raise _http.ApiError("DELETE", "folder contains alert rules", "", 400)
+
+    admin(shop=tree)
+    shutil.rmtree(tree / "Shop")
+    monkeypatch.setattr(_dashboard_sync, "delete_folder", refuse)
+    assert admin(shop=tree)["changed"]
+    again = admin(shop=tree)
+    assert again["actions"] == ["left the folder Shop: folder contains alert rules"]
+    assert not again["changed"]
+
+
+def test_what_was_done_before_a_refusal_is_said(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path
+) -> None:
+    twin = dashboard("another", "At the root")
+    modules.grafana.ask("POST", "/api/dashboards/db", json={"dashboard": twin, "folderUid": ""})
+    written = len(modules.grafana.writes())
+    result = admin(shop=tree)
+    assert result["failed"]
+    assert "At the root" in result["msg"]
+    assert result["actions"][0] == "noted the password that was proved"
+    # The service account and its token, and none of the tree.
+    assert {path for _method, path in modules.grafana.writes()[written:]} <= {
+        "/api/serviceaccounts",
+        "/api/serviceaccounts/1/tokens",
+        "/api/serviceaccounts/2/tokens",
+    }
+
+
+def test_in_check_mode_nobody_is_asked_without_a_token(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path
+) -> None:
+    result = admin(check=True, shop=tree)
+    assert not result["ready"]
+    assert modules.grafana.writes() == []
+
+
+def test_in_check_mode_an_address_that_is_about_to_change_is_no_failure(
+    admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    modules.grafana.stop()
+    result = admin(check=True, shop=tree)
+    assert (result["changed"], result["ready"]) == (False, False)
+    assert "is not known, as Grafana did not answer" in warnings[0]
+    assert admin(shop=tree)["failed"]
+    modules.grafana.start()
+
+
+@pytest.mark.parametrize(("status", "is_known"), [(400, False), (404, False), (301, False), (401, True), (500, True)])
+def test_in_check_mode_another_server_at_the_old_address(
+    admin: t.Callable[..., dict[str, t.Any]], monkeypatch: pytest.MonkeyPatch, status: int, is_known: bool
+) -> None:
+    def answer(_self: t.Any) -> bool:
+        raise _http.ApiError("GET", "no", "", status)
+
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, _text: None)
+    monkeypatch.setattr(Administrator, "ensure_login", answer)
+    assert admin(check=True).get("failed", False) == is_known
+    assert admin()["failed"]
 
 
 # --- whole runs ---

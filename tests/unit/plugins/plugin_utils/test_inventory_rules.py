@@ -54,3 +54,38 @@ def test_a_job_whose_hosts_are_all_absent_is_not_expected() -> None:
 def test_a_threshold_is_a_number(value: t.Any) -> None:
     with pytest.raises(AnsibleError, match=r"prometheus_thresholds: HighCPUUsage is .* Use a number, or null"):
         inventory_rules([], {"HighCPUUsage": 80}, {"HighCPUUsage": value})
+
+
+def test_backups_are_expected_where_there_is_a_place_for_them() -> None:
+    (group,) = inventory_rules([], {}, {}, backups=True)["groups"]
+    assert group["rules"] == [{"record": "monitoring:expected_backups", "expr": "vector(1)"}]
+
+
+def test_a_backup_is_expected_of_each_host_with_a_place_and_a_node_exporter() -> None:
+    hostvars = {
+        "mon1": {"backup_repository": "/srv/backup"},
+        "mon2": {"backup_repository": ""},
+        "app1": {},
+        "grafana1": {"backup_repository": "/srv/backup"},
+    }
+    assert backups_expected_of(hostvars, "mon1", "mon2", "app1") == ["mon1"]
+
+
+@pytest.mark.parametrize("components", [["prometheus", "grafana"], "prometheus,grafana", [], ""])
+def test_no_backup_is_expected_of_a_host_that_has_none_of_the_components(components: t.Any) -> None:
+    told = {"backup_repository": "/srv/backup", "backup_components": components}
+    hostvars = {
+        "mon1": {**told, "group_names": ["node_exporter", "prometheus"]},
+        "app1": {**told, "group_names": ["node_exporter"]},
+    }
+    assert backups_expected_of(hostvars, "mon1", "app1") == (["mon1"] if components else ["mon1", "app1"])
+
+
+def backups_expected_of(hostvars: dict[str, t.Any], *hosts: str) -> list[str]:
+    """Where these have a node_exporter."""
+    targets = [{"targets": [f"{host}:9100"], "labels": {"instance": host}} for host in hosts]
+    jobs = [{**job("node_exporter"), "targets": targets}, {**job("cadvisor"), "targets": targets}]
+    (group,) = inventory_rules(jobs, {}, {}, hostvars=hostvars)["groups"]
+    found = [rule for rule in group["rules"] if rule["record"] == "monitoring:expected_backup"]
+    assert {rule["expr"] for rule in found} == {"vector(1)"}
+    return [rule["labels"]["instance"] for rule in found]

@@ -195,6 +195,7 @@ def test_a_member_that_goes_moves_its_hosts_only() -> None:
     [
         ("a", "not a list"),
         (["b"], "b is no host that runs Loki (a, c)"),
+        (["http://[x:pp/y"], "http://[x:pp/y is no host that runs Loki (a, c) and no address"),
         (["logs.example.com:3100"], "no address"),
         (["https://"], "no address"),
     ],

@@ -44,7 +44,13 @@ LOGS = checked_logs(
     "web",
 )
 CLIENTS = [Push("http://10.0.0.1:3100/loki/api/v1/push", ""), Push("https://mon2:3100/loki/api/v1/push", "mon2")]
-SETTINGS: dict[str, t.Any] = {"instance": "web", "secrets": "/etc/x/secrets", "max_age": "168h", "line_limit": 256000}
+SETTINGS: dict[str, t.Any] = {
+    "instance": "web",
+    "secrets": "/etc/x/secrets",
+    "max_age": "168h",
+    "line_limit": 256000,
+    "metadata": True,
+}
 PROMTAIL = promtail_config(
     LOGS, CLIENTS, {**SETTINGS, "address": "127.0.0.1", "port": 9080, "positions": "/var/lib/promtail/positions.yaml"}
 )
@@ -68,7 +74,7 @@ def of_alloy(block: Block) -> tuple[str, dict[str, t.Any]]:
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log["name"])
 def test_both_have_the_same_stages(log: dict[str, t.Any]) -> None:
-    found = stages(log, "168h", 256000)
+    found = stages(log, SETTINGS)
     # The one that Promtail states for all of its jobs.
     assert promtail_stage(found[-1]) == {}
     assert alloy_stage(found[-1]) == Block("stage.truncate", "", (Block("rule", "", (("limit", "256000B"),)),))

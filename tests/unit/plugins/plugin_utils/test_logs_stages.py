@@ -19,6 +19,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages im
 FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
 JOURNAL = {"name": "journal", "kind": "journal"}
 DOCKER = {"name": "containers", "kind": "docker", "container_labels": ["com.example/team"]}
+SETTINGS = {"max_age": "168h", "line_limit": 256, "metadata": True}
 CONTAINER = "/var/lib/docker/containers/0123456789abcdef/0123456789abcdef-json.log"
 
 
@@ -34,7 +35,7 @@ class Entry:
 
 def read(stated: dict[str, t.Any], line: str, **labels: str) -> Entry:
     entry = Entry(line, {"filename": "/var/log/app/shop.log", **labels} if stated["kind"] != "journal" else labels)
-    for stage in stages(checked_log(stated, "web"), "168h", 256):
+    for stage in stages(checked_log(stated, "web"), SETTINGS):
         if not entry.dropped:
             STAGES[stage.kind](entry, stage.options)
     return entry
@@ -300,11 +301,22 @@ def test_a_long_line_is_cut_when_everything_is_known_of_it() -> None:
     assert (len(entry.line), entry.labels["level"]) == (256, "error")
 
 
+def test_metadata_may_be_left_out() -> None:
+    """For a Loki that refuses it. All else is as it was."""
+    for log in [checked_log(stated, "web") for stated in (DOCKER, FILES, JOURNAL)]:
+        with_some = stages(log, SETTINGS)
+        rest = [stage for stage in with_some if stage.kind != "metadata"]
+        assert stages(log, {**SETTINGS, "metadata": False}) == rest
+        assert len(rest) + 1 == len(with_some)
+
+
 def test_lines_are_joined_before_anything_else_is_done() -> None:
     """The stage multiline forgets what earlier ones have found, but for time and line."""
-    kinds = [stage.kind for stage in stages(checked_log({**FILES, "multiline": {"first_line": "^x"}}, "web"), "1h", 9)]
+    kinds = [stage.kind for stage in stages(checked_log({**FILES, "multiline": {"first_line": "^x"}}, "web"), SETTINGS)]
     assert kinds[0] == "multiline"
-    kinds = [stage.kind for stage in stages(checked_log({**DOCKER, "multiline": {"first_line": "^x"}}, "web"), "1h", 9)]
+    kinds = [
+        stage.kind for stage in stages(checked_log({**DOCKER, "multiline": {"first_line": "^x"}}, "web"), SETTINGS)
+    ]
     assert kinds.index("output") + 1 == kinds.index("multiline")
 
 

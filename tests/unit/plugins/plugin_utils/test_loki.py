@@ -115,9 +115,15 @@ BASE: dict[str, t.Any] = {
 }
 
 
+def in_force(text: str) -> dict[str, str]:
+    """The answer of a host that has such a configuration, over a connection with a terminal; empty: it has none."""
+    packed = base64.b64encode(text.encode()).decode()
+    return {"stdout": f"sudo: unable to resolve host <mon1>\r\nopswatch<{packed if text else 'none'}>"}
+
+
 def build(over: t.Any = None, existing: t.Any = None) -> dict[str, t.Any]:
     text = yaml.safe_dump({"schema_config": {"configs": existing}}) if existing else ""
-    return build_config(BASE, over or {}, "3.6.15", text, TODAY)
+    return build_config(BASE, over or {}, "3.6.15", in_force(text), TODAY)
 
 
 def test_config_leaves_out_what_is_null() -> None:
@@ -147,13 +153,36 @@ def test_users_settings_go_over_ours() -> None:
     ],
 )
 def test_structured_metadata_waits_for_a_period_that_can(existing: t.Any, over: t.Any, allowed: bool | None) -> None:
-    assert build(over, existing)["limits_config"].get("allow_structured_metadata") is allowed
+    built = build(over, existing)
+    assert built["limits_config"].get("allow_structured_metadata") is allowed
+    assert ("runtime_config" in built) is (allowed is False), "lines that have some are taken all the same"
+
+
+def test_overrides_of_the_users_own_stay_and_win() -> None:
+    """Of several files the last one wins."""
+    own = {"runtime_config": {"file": "/etc/own.yml", "period": "1m"}}
+    assert build(own, [OURS])["runtime_config"] == own["runtime_config"]
+    built = build(own, [GUIDE])["runtime_config"]
+    assert built == {"file": "/etc/loki/overrides.yml,/etc/own.yml", "period": "1m"}
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [", "schema_config: text"])
 def test_configuration_that_cannot_be_read_is_not_taken_for_a_new_store(text: str) -> None:
     with pytest.raises(AnsibleError, match="periods of its store are not known"):
-        build_config(BASE, {}, "3.6.15", text, TODAY)
+        build_config(BASE, {}, "3.6.15", in_force(text), TODAY)
+
+
+@pytest.mark.parametrize("said", ["", "opswatch<", "opswatch<YTog", "bash: base64: command not found"])
+def test_an_answer_that_is_none_is_not_taken_for_a_new_store(said: str) -> None:
+    with pytest.raises(AnsibleError, match=r"the host says of Loki's configuration cannot be read.* What to do: "):
+        build_config(BASE, {}, "3.6.15", {"stdout": said}, TODAY)
+
+
+def test_an_answer_that_a_terminal_broke_into_lines() -> None:
+    said = in_force(yaml.safe_dump({"schema_config": {"configs": [GUIDE]}}))["stdout"]
+    broken = said[:60] + "\r\n" + said[60:]
+    built = build_config(BASE, {}, "3.6.15", {"stdout": broken}, TODAY)
+    assert built["schema_config"]["configs"][0]["from"] == GUIDE["from"]
 
 
 # --- a cluster ---
@@ -196,17 +225,16 @@ def test_members_that_differ_in_what_has_begun(own: t.Any, others: t.Any) -> Non
 
 
 def answer(host: str, periods: t.Any) -> dict[str, t.Any]:
-    """Of slurp in a loop over the members."""
+    """Of a member that was asked."""
     if periods is None:
         return {"item": host, "unreachable": True}
-    text = yaml.safe_dump({"schema_config": {"configs": periods}})
-    return {"item": host, "content": base64.b64encode(text.encode()).decode()}
+    return {"item": host, **in_force(yaml.safe_dump({"schema_config": {"configs": periods}}))}
 
 
 def with_others(existing: t.Any, others: t.Mapping[str, t.Any], over: t.Any = None, left: bool = False) -> t.Any:
     text = yaml.safe_dump({"schema_config": {"configs": existing}}) if existing else ""
     answers = [answer(host, periods) for host, periods in others.items()]
-    return build_config(BASE, over or {}, "3.6.15", text, TODAY, answers, left)["schema_config"]["configs"]
+    return build_config(BASE, over or {}, "3.6.15", in_force(text), TODAY, answers, left)["schema_config"]["configs"]
 
 
 def test_a_member_that_is_away_holds_up_a_change_alone() -> None:
@@ -364,6 +392,25 @@ def test_an_agent_sends_to_one_member() -> None:
     groups = {"loki": ["mon1", "mon2"], "alloy": ["mon2"]}
     hostvars = {"mon1": {"monitoring_tls": "off"}, "mon2": {"monitoring_tls": "off"}}
     assert not any("cannot reach it" in problem.seen for problem in inventory_problems(groups, hostvars))
+
+
+FORBIDS = {"monitoring_tls": "selfsigned", "loki_config": {"limits_config": {"allow_structured_metadata": False}}}
+
+
+@pytest.mark.parametrize(
+    ("agent", "seen"),
+    [
+        ({}, ["Loki would refuse every line of app1, for good"]),
+        ({"monitoring_logs_push": ["mon1"]}, ["Loki would refuse every line of app1, for good"]),
+        ({"monitoring_logs_push": ["https://logs.example.com"]}, []),
+        ({"monitoring_logs_metadata": False}, []),
+        ({"monitoring_logs_metadata": "no"}, []),
+        ({"alloy_state": "absent"}, []),
+    ],
+)
+def test_a_loki_that_forbids_structured_metadata_would_refuse_every_line(agent: t.Any, seen: list[str]) -> None:
+    groups = {"loki": ["mon1"], "alloy": ["app1"]}
+    assert [problem.seen for problem in inventory_problems(groups, {"mon1": FORBIDS, "app1": agent})] == seen
 
 
 LISTEN = {"loki_grpc_listen_address": "10.0.0.1:9096", "loki_memberlist_listen_address": "10.0.0.1:7946"}

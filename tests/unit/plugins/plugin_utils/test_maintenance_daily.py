@@ -161,8 +161,13 @@ def test_alerts_of_one_name_are_one_finding() -> None:
 
 def test_pending_alerts_are_a_note() -> None:
     look = alerts.look("mon1", Answers(rules(alert(state="pending"), alert(state="pending"))))
-    assert said(look) == ["1 alert is pending: ShopDown (2)"]
+    assert said(look) == ["2 alerts are pending: ShopDown (2)"]
     assert said(look, "ok") == ["Every rule can be evaluated", "No alert fires that asks for somebody"]
+
+
+def test_muted_alerts_are_not_said_to_come() -> None:
+    assert said(alerts.look("mon1", Answers(rules(alert(state="pending"))), ["ShopDown"])) == []
+    assert said(alerts.look("mon1", Answers(rules(alert())), ["ShopDown"])) == ["ShopDown: it fires"]
 
 
 def test_silence_of_the_watchdog_is_heard() -> None:
@@ -218,6 +223,12 @@ def test_a_disk_that_is_fine(points: list[float], ahead: float | None) -> None:
     assert said(look) == []
     assert said(look, "ok") == ["Resources are below their thresholds"]
     assert f"{points[-1]} %" in look.findings[0].evidence
+
+
+def test_the_runbook_is_that_of_the_alert() -> None:
+    (found,) = [one for one in disk([92, 93]).findings if one.severity == "warning"]
+    rules = [rule for group in role_facts.prometheus_rules() for rule in group["rules"]]
+    assert found.fix in [r["annotations"]["runbook_url"] for r in rules if r.get("alert") == "DiskSpaceLow"]
 
 
 def test_a_threshold_that_is_off() -> None:

@@ -163,3 +163,16 @@ def test_whole_file_with_nothing_to_add(release: dict[str, t.Any], tmp_path: Pat
     path = tmp_path / "whole"
     path.write_bytes(CONTENT)
     assert _fetch.download(f"{release['base']}/v1/app.tar.gz", str(path), resume=True) == SUM
+
+
+def test_a_server_that_cannot_be_reached_is_told_from_one_that_refuses(
+    release: dict[str, t.Any], tmp_path: Path
+) -> None:
+    Handler.faults = ["404"]
+    with pytest.raises(ComponentError) as refused:
+        mirror.fetch(str(tmp_path), release)
+    assert mirror.unreachable(refused.value) == ""
+    with pytest.raises(ComponentError) as nobody:
+        mirror.fetch(str(tmp_path), {**release, "base": "http://127.0.0.1:1"})
+    assert "Connection refused" in mirror.unreachable(nobody.value)
+    assert mirror.unreachable(AnsibleError("the wrong checksum")) == ""

@@ -2,14 +2,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_names import (
     group_problems,
     log_agent_problems,
     meant_group,
+    misspelt_options,
+    tag_warnings,
     variable_findings,
 )
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import GROUPS, known_variables
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import Problem
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import (
+    GROUPS,
+    components,
+    known_variables,
+    options,
+    routines,
+)
 
 # --- groups ---
 
@@ -115,6 +126,7 @@ KNOWN = known_variables()
         ("node_exporter_listen_adress", "node_exporter_listen_address"),
         ("node_exporter_text_file_dir", "node_exporter_textfile_dir"),
         ("monitoring_service", "monitoring_services"),
+        ("monitoring_service_shop", "monitoring_services_shop"),
         ("monitoring_adress", "monitoring_address"),
         ("monitoring_secret_dir", "monitoring_secrets_dir"),
         ("monitoring_auth_username", "monitoring_auth_user"),
@@ -135,6 +147,7 @@ def test_misspelt_variable(name: str, meant: str) -> None:
         ("prometheus_storage_retention", "the role prometheus does not know it"),
         ("node_exporter_config", "the role node_exporter does not know it"),
         ("monitoring_contact", "the role monitoring does not know it"),
+        ("monitoring_service_account", "the role monitoring does not know it"),
         ("promethues_version", "Did you mean prometheus_version?"),
         ("nodeexporter_version", "Did you mean node_exporter_version?"),
     ],
@@ -150,6 +163,9 @@ def test_unknown_variable_is_a_warning(name: str, said: str) -> None:
     "name",
     [
         *KNOWN,
+        "monitoring_services_shop",
+        "monitoring_services_tls",
+        1,  # a key of YAML
         "ansible_host",
         "inventory_hostname",
         "groups",
@@ -167,9 +183,12 @@ def test_unknown_variable_is_a_warning(name: str, said: str) -> None:
         "rollback_generation",
         "doctor_report_dir",
         "dating_app_version",
+        "__monitoring_address",
+        "__monitoring_auth_password",
+        "__prometheus_version",
     ],
 )
-def test_name_that_is_right_or_of_others(name: str) -> None:
+def test_name_that_is_right_or_of_others(name: t.Any) -> None:
     assert variable_findings([name], KNOWN) == ([], [])
 
 
@@ -178,3 +197,74 @@ def test_component_without_a_role_yet(component: str) -> None:
     """Its fixed names may stand in an inventory already."""
     known = {name: role for name, role in KNOWN.items() if role != component}
     assert variable_findings([f"{component}_version", f"{component}_anything"], known) == ([], [])
+
+
+# --- options of routines ---
+
+
+def misspelt(names: t.Iterable[t.Any]) -> list[Problem]:
+    return [problem for role in routines() for problem in misspelt_options(names, role, options(role))]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("backup_repositry", "backup_repository"),
+        ("backup_kep", "backup_keep"),
+        ("backup_component", "backup_components"),
+        ("bakup_keep", "backup_keep"),
+        ("restore_overwrit", "restore_overwrite"),
+        ("restore_dril", "restore_drill"),
+        ("restore-drill", "restore_drill"),
+        ("Restore_Drill", "restore_drill"),
+        ("restor_drill", "restore_drill"),
+        ("retsore_dril", "restore_drill"),
+        ("restore_hots", "restore_host"),
+        ("rollback_components", "rollback_component"),
+        ("upgrade_pacience", "upgrade_patience"),
+        ("upgrade_too", "upgrade_to"),
+        ("silence_fr", "silence_for"),
+        ("silence_hosts", "silence_host"),
+        ("maintenance_kep", "maintenance_keep"),
+        ("mirror_dirs", "mirror_dir"),
+        ("reload_al", "reload_all"),
+    ],
+)
+def test_misspelt_option_of_a_routine(name: str, meant: str) -> None:
+    remedy = f"call it {meant}, or remove it"
+    assert misspelt([name]) == [Problem(f"the variable {name} is not known", f"did you mean {meant}?", remedy)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for role in routines() for name in options(role)),
+        1,  # a key of YAML
+        "backup",
+        "backup_dir",
+        "backup_enabled",
+        "backup_retention_days",
+        "backup_host2",
+        "backup_keep_days",
+        "backup_password_file",
+        "my_backup_host",
+        "pg_backup_schedule",
+        "pgbackup_password",
+        "backups_keep",
+        "restore_from",
+        "restored_host",
+        "upgrade_packages",
+        "silence_reason",
+        "maintenance_mode",
+        "mirror_url",
+        "reload_nginx",
+        "__restore_dril",
+    ],
+)
+def test_name_that_no_routine_has_a_say_in(name: t.Any) -> None:
+    assert misspelt([name]) == []
+
+
+def test_a_misspelt_tag_is_told() -> None:
+    said = tag_warnings(["all", "promtheus", "grafana", "weekly", "loki2"], components())
+    assert said == ["Nothing of this collection has the tag promtheus. Did you mean prometheus?"]

@@ -41,6 +41,26 @@ def test_thresholds_that_are_right_or_have_another_type(stated: t.Any) -> None:
     assert said("prometheus", prometheus_thresholds=stated) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"prometheus_unit": {"Service": "x"}}, "prometheus_unit: Service is no section with settings"),
+        ({"prometheus_unit": {"Service": {"Nice": 5}, "Install": None}}, ""),
+        ({"prometheus_muted_alerts": ["HighCPU"]}, "no alert is called HighCPU (did you mean HighCPUUsage?"),
+        ({"prometheus_muted_alerts": ["OfMine"], "prometheus_rule_files": ["mine.yml"]}, ""),
+        ({"prometheus_muted_alerts": ["HostDown"]}, ""),
+        ({"prometheus_job_limits": {"shop": {"sample_limi": 5}}}, "unknown: prometheus_job_limits, shop.sample_limi"),
+        ({"prometheus_job_limits": {"shop": 5}}, "prometheus_job_limits, shop has to be a dict"),
+        ({"prometheus_job_limits": {"shop": {"sample_limit": 5}}}, ""),
+        ({"prometheus_scrape_configs": [{"job": "x"}]}, "prometheus_scrape_configs, entry 1, has no job_name"),
+    ],
+)
+def test_what_stands_inside(given: dict[str, t.Any], words: str) -> None:
+    found = [f"{problem.what} ({problem.seen}" for problem in role_problems("prometheus", given)]
+    assert len(found) == (1 if words else 0), found
+    assert words in "".join(found)
+
+
 def test_right_receivers() -> None:
     assert alertmanager(MAIL, {"name": "chat", "slack_configs": [{"channel": "#a"}]}, route={"receiver": "chat"}) == []
     assert alertmanager() == []

@@ -11,13 +11,13 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as checks
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority import certificate
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import options
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import options, routines, typed
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
 
 OPTIONS = {
     name: option
     for role in ("monitoring", "postgres_exporter", "blackbox_exporter")
-    for name, option in options(role).items()
+    for name, option in typed(role, ["monitoring_services_shop"]).items()
 }
 
 
@@ -38,11 +38,26 @@ def texts(problems: t.Iterable[t.Any]) -> list[str]:
         ("prometheus", {"prometheus_flags": [1]}, ["prometheus_flags", "dict"]),
         ("prometheus", {"prometheus_scrape_configs": ["a"]}, ["prometheus_scrape_configs", "dict"]),
         ("monitoring", {"monitoring_tls": "sure"}, ["monitoring_tls", "off, own, selfsigned"]),
-        ("monitoring", {"monitoring_services": "shop"}, ["monitoring_services", "dict"]),
+        ("monitoring", {"monitoring_services": "shop"}, ["monitoring_services", "list"]),
+        ("monitoring", {"monitoring_services": ["shop"]}, ["monitoring_services, entry 1, has to be a dict", "a text"]),
+        # Ansible would make a list, a map or a text of these for a module; a role gets them as they are.
+        ("prometheus", {"prometheus_muted_alerts": "HighCPU"}, ["prometheus_muted_alerts has to be a list", "a text"]),
+        ("prometheus", {"prometheus_muted_alerts": [["a"]]}, ["prometheus_muted_alerts, entry 1, has to be a text"]),
+        ("prometheus", {"prometheus_flags": "--x=1"}, ["prometheus_flags has to be a dict", "a text"]),
+        ("prometheus", {"prometheus_config": None}, ["prometheus_config has to be a dict, and is empty"]),
+        ("prometheus", {"prometheus_limits": 5}, ["prometheus_limits has to be a dict, and is a value of type int"]),
+        ("prometheus", {"prometheus_limits": {7: 1}}, ["prometheus_limits has a key that is no text"]),
+        ("prometheus", {"prometheus_external_url": ["a"]}, ["prometheus_external_url has to be a text, and is a list"]),
+        (
+            "monitoring",
+            {"monitoring_services_shop": {"name": "a", "port": 1}},
+            ["monitoring_services_shop has", "list"],
+        ),
+        ("monitoring", {"monitoring_services_shop": 7}, ["monitoring_services_shop", "list"]),
     ],
 )
 def test_wrong_type_or_choice(role: str, values: dict[str, t.Any], named: list[str]) -> None:
-    (problem,) = checks.spec_problems(role, options(role), values)
+    (problem,) = checks.spec_problems(role, typed(role, values), values)
     for word in named:
         assert word in problem.what
     assert f"opswatch.monitoring.{role}" in problem.remedy
@@ -58,11 +73,32 @@ def test_all_wrong_values_at_once() -> None:
     [
         {},
         {"prometheus_version": 3.5, "prometheus_generations": "3", "prometheus_agent": "yes"},
-        {"prometheus_rule_files": "one.yml,two.yml"},
+        {
+            "prometheus_rule_files": ["one.yml", "two.yml"],
+            "prometheus_limits": {},
+            "prometheus_config": {},
+            "prometheus_retention_size": None,
+        },
     ],
 )
 def test_right_values(values: dict[str, t.Any]) -> None:
     assert checks.spec_problems("prometheus", options("prometheus"), values) == []
+
+
+@pytest.mark.parametrize("role", routines())
+def test_routines_take_a_text_for_a_list(role: str) -> None:
+    """As it is given on the command line, with commas."""
+    lists = [name for name, option in options(role).items() if option.get("type") == "list"]
+    for name in lists:
+        known = {name: options(role)[name]}
+        assert checks.spec_problems(role, known, {name: "prometheus,loki"}) == []
+        assert checks.spec_problems(role, known, {name: {"a": 1}}) != []
+
+
+def test_only_what_is_wrong_is_left_out_afterwards() -> None:
+    given = {"prometheus_flags": "--x=1", "prometheus_generations": "many", "prometheus_agent": "yes"}
+    assert checks.wrong_names(options("prometheus"), given) == ["prometheus_flags", "prometheus_generations"]
+    assert checks.wrong_names(options("prometheus"), {"prometheus_agent": "yes"}) == []
 
 
 def test_missing_variable_that_a_role_requires() -> None:
@@ -158,6 +194,15 @@ def test_every_entry_is_checked() -> None:
     assert right == [{"name": "b", "port": 1}]
 
 
+def test_entry_of_a_further_list() -> None:
+    found, right = entries("monitoring_services_shop", {"name": "orders"}, service("cart"), service("api", 0))
+    assert [text.split(" | ")[0] for text in found] == [
+        "monitoring_services_shop of app1, entry 1 (orders): missing required arguments: port",
+        "monitoring_services_shop of app1: api needs a port from 1 to 65535, not 0",
+    ]
+    assert right == [service("cart")]
+
+
 REMOTE = {"host": "db2", "database": "crm", "password": "hunter2"}
 
 
@@ -232,10 +277,30 @@ def test_jobs_of_the_whole_inventory() -> None:
     }
     found = texts(checks.jobs_problems(settings))
     assert len(found) == 3
-    assert "x has another interval than on an earlier host" in found[0]
-    assert "y has another auth than on an earlier host" in found[1]
+    assert "of b: x has another interval than an earlier entry in monitoring_services of a" in found[0]
+    assert "of b: y has another auth than an earlier entry in monitoring_services of a" in found[1]
     assert "z has two targets (c:1, c:2) with the same labels" in found[2]
     assert "hunter2" not in str(found)
+
+
+def test_jobs_of_several_lists() -> None:
+    """Each job is looked at by itself, so that one which is wrong does not hide another."""
+    settings = {
+        "a": {
+            "monitoring_address": "10.0.0.1",
+            "monitoring_services": [service("x"), service("y")],
+            "monitoring_services_more": [service("x", 2), service("z")],
+            "monitoring_services_shop": "no list",
+        },
+        "b": {"monitoring_services_shop": [service("y"), service("z", interval="5s")]},
+    }
+    twins, interval = texts(checks.jobs_problems(settings))
+    assert twins.startswith(
+        "monitoring_services of a and monitoring_services_more of a: x has two targets (10.0.0.1:1, 10.0.0.1:2) with"
+    )
+    assert interval.startswith(
+        "monitoring_services_shop of b: z has another interval than an earlier entry in monitoring_services_more of a"
+    )
 
 
 @pytest.mark.parametrize(("address", "count"), [("0.0.0.0:9100", 0), ("nine", 1)])
@@ -305,6 +370,16 @@ def test_every_address_of_a_component() -> None:
 def test_ports_of_services(services: t.Any, ports: list[int]) -> None:
     values = {"monitoring_address": "10.0.0.1", "monitoring_services": services}
     assert [one.port for one in checks.service_listeners("app1", values)] == ports
+
+
+def test_ports_of_services_in_further_lists() -> None:
+    """One port of two entries may be one program; whose it is, the first list says."""
+    values = {
+        "monitoring_services": [service("a", 80)],
+        "monitoring_services_shop": [service("b", 81), service("c", 80)],
+    }
+    owners = [one.owner for one in checks.service_listeners("app1", values)]
+    assert owners == ["monitoring_services (a)", "monitoring_services_shop (b)"]
 
 
 # --- files ---

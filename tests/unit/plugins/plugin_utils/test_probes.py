@@ -9,7 +9,11 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.probes import listed_probes, probe_jobs
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.probes import (
+    listed_probes,
+    probe_jobs,
+    service_probes,
+)
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import scrape_jobs
 
 SHOP = {"name": "shop", "port": 8000}
@@ -72,6 +76,14 @@ def test_job() -> None:
 def test_health_of_a_service(stated: dict[str, t.Any], target: str) -> None:
     (probe,) = asked({"mon": {}, "web": {"monitoring_services": [{**SHOP, **stated}]}})
     assert probe == ("mon", "web", "shop", "http_2xx", target)
+
+
+def test_health_of_services_in_a_further_list() -> None:
+    further = {"monitoring_services": [SHOP], "monitoring_services_cart": [{"name": "cart", "port": 8001}]}
+    assert [probe[2] for probe in asked({"mon": {}, "web": further})] == ["shop", "cart"]
+    further["monitoring_services_cart"][0]["health"] = "ping"
+    with pytest.raises(AnsibleError, match=r"^monitoring_services_cart of web: cart has the health check 'ping'"):
+        service_probes(["web"], {"web": further})
 
 
 @pytest.mark.parametrize("health", ["", None])

@@ -42,6 +42,16 @@ def test_role_without_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
         role_facts.release("prometheus")
 
 
+def test_further_lists_of_services_are_typed_like_the_first() -> None:
+    options = role_facts.options("monitoring")
+    names = ["monitoring_services_shop", "monitoring_services", "monitoring_contact"]
+    typed = role_facts.typed("monitoring", names)
+    assert set(typed) - set(options) == {"monitoring_services_shop"}
+    assert typed["monitoring_services_shop"] == options["monitoring_services"]
+    assert role_facts.typed("prometheus", names) == role_facts.options("prometheus")
+    assert "monitoring_services_shop" not in role_facts.options("monitoring")
+
+
 def test_known_variables_of_all_roles() -> None:
     known = role_facts.known_variables()
     assert known["prometheus_version"] == "prometheus"

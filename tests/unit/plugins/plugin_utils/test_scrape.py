@@ -260,12 +260,12 @@ def test_host_without_services(stated: t.Any) -> None:
         ),
         pytest.param(
             [{"name": "shop", "port": 80}, {"name": "shop", "port": 81, "interval": "5s"}],
-            "web1: shop has another interval than on an earlier host",
+            "web1: shop has another interval than an earlier entry in monitoring_services of web1",
             id="interval",
         ),
         pytest.param(
             [{"name": "shop", "port": 80, "auth": {"password": "a"}}, {"name": "shop", "port": 81}],
-            "web1: shop has another auth than on an earlier host",
+            "web1: shop has another auth than an earlier entry in monitoring_services of web1",
             id="auth",
         ),
     ],
@@ -276,11 +276,62 @@ def test_service_that_cannot_be_scraped(stated: list[t.Any], message: str) -> No
 
 
 def test_conflict_between_hosts_names_the_second() -> None:
-    with pytest.raises(AnsibleError, match="web2: shop has another interval"):
+    said = "monitoring_services of web2: shop has another interval than an earlier entry in monitoring_services of web1"
+    with pytest.raises(AnsibleError, match=said):
         services(
             web1=[{"name": "shop", "port": 80}],
             web2=[{"name": "shop", "port": 80, "interval": "5s"}],
         )
+
+
+# --- services of several lists ---
+
+
+def lists(**stated: t.Any) -> list[dict[str, t.Any]]:
+    """Jobs of one host with further lists of services, by what follows monitoring_services in their names."""
+    return service_jobs(["web1"], {"web1": {f"monitoring_services{name}": entries for name, entries in stated.items()}})
+
+
+def test_lists_of_one_host_add_up() -> None:
+    cart, orders, api = ({"name": name, "port": port} for name, port in (("cart", 1), ("orders", 2), ("api", 3)))
+    jobs = lists(_shop=[orders], _api=[api], **{"": [cart]})
+    assert jobs == services(web1=[cart, api, orders])
+    assert [job["name"] for job in jobs] == ["api", "cart", "orders"]
+
+
+def test_one_job_out_of_two_lists() -> None:
+    """The further list comes after, so the first says what its targets have by default."""
+    stated = {
+        "": [{"name": "shop", "port": 1, "labels": {"shard": "a"}}],
+        "_more": [{"name": "shop", "port": 2, "path": "/other", "labels": {"shard": "b"}}],
+    }
+    (job,) = lists(**stated)
+    assert (job["path"], [target["targets"] for target in job["targets"]]) == ("/metrics", [["web1:1"], ["web1:2"]])
+    assert job["targets"][1]["labels"] == {"instance": "web1", "shard": "b", "__metrics_path__": "/other"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        pytest.param([{"name": "orders"}], "^monitoring_services_shop of web1: an entry .* lacks port", id="entry"),
+        pytest.param({"name": "orders", "port": 1}, "^monitoring_services_shop of web1 is not a list", id="map"),
+        pytest.param(
+            [{"name": "cart", "port": 1, "interval": "5s"}],
+            "^monitoring_services_shop of web1: cart has another interval than an earlier entry in "
+            "monitoring_services of web1, ",
+            id="interval",
+        ),
+        pytest.param(
+            [{"name": "cart", "port": 2}],
+            r"^monitoring_services of web1 and monitoring_services_shop of web1: cart has two targets "
+            r"\(web1:1, web1:2\) with the same labels",
+            id="twins",
+        ),
+    ],
+)
+def test_message_names_the_further_list(stated: t.Any, message: str) -> None:
+    with pytest.raises(AnsibleError, match=message):
+        lists(_shop=stated, **{"": [{"name": "cart", "port": 1}]})
 
 
 # --- all of it ---

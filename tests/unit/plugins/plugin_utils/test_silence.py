@@ -8,7 +8,11 @@ import typing as t
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.silence import alertmanager_api, silence_matchers
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.silence import (
+    alertmanager_api,
+    silence_matchers,
+    wanted_silences,
+)
 
 GROUPS = {
     "all": ["mon1", "mon2", "app1", "app-2.example.com"],
@@ -21,7 +25,10 @@ HOSTVARS: dict[str, dict[str, t.Any]] = {
         "prometheus_scrape_configs": [{"job_name": "printers"}],
     },
     "mon2": {},
-    "app1": {"monitoring_services": [{"name": "shop", "port": 8000}, {"name": "cart", "port": 8001}]},
+    "app1": {
+        "monitoring_services": [{"name": "shop", "port": 8000}, {"name": "cart", "port": 8001}],
+        "monitoring_services_more": [{"name": "orders", "port": 8002}],
+    },
     "app-2.example.com": {},
 }
 
@@ -50,7 +57,7 @@ def test_service_takes_two_silences() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["node_exporter", "website", "printers"])
+@pytest.mark.parametrize("name", ["node_exporter", "website", "printers", "orders"])
 def test_what_is_called_a_service(name: str) -> None:
     assert matchers(services=[name])[0] == [f'job="{name}"']
 
@@ -66,7 +73,7 @@ def test_only_matchers() -> None:
         ({"hosts": ["ap1"]}, "The inventory has no host ap1: the nearest is app1. What to do: correct silence_host"),
         (
             {"services": ["zzz"]},
-            "no service zzz: known are alertmanager, cart, node_exporter, printers, shop, website. What to do: ",
+            "no service zzz: known are alertmanager, cart, node_exporter, orders, printers, shop, website. What to do",
         ),
         ({"services": ["loki"]}, "no service loki"),
     ],
@@ -74,6 +81,13 @@ def test_only_matchers() -> None:
 def test_refused(stated: dict[str, t.Any], said: str) -> None:
     with pytest.raises(AnsibleError, match=said):
         matchers(**stated)
+
+
+def test_a_refusal_is_a_text_for_the_role() -> None:
+    made = wanted_silences(GROUPS, HOSTVARS, hosts=["ap1"], services=[], matchers=[])
+    assert made["silences"] == []
+    assert made["refused"].startswith("The inventory has no host ap1")
+    assert wanted_silences(GROUPS, HOSTVARS, ["app1"], [], []) == {"silences": [['instance="app1"']], "refused": ""}
 
 
 def test_a_host_asks_itself_first() -> None:

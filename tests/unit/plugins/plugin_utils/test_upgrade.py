@@ -17,6 +17,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.upgrade import
     data_borders,
     inventory_lines,
     upgrade_plan,
+    upgrade_steps,
     wanted_versions,
 )
 
@@ -24,7 +25,7 @@ HERE = ["prometheus", "alertmanager", "node_exporter", "grafana", "loki", "all"]
 
 
 def plan(wish: t.Any, installed: dict[str, str], **options: t.Any) -> list[tuple[str, str, str]]:
-    steps = upgrade_plan("mon1", wish, HERE, installed, **options)
+    steps = upgrade_steps("mon1", wish, HERE, installed, **options)
     return [(one["component"], one["before"], one["after"]) for one in steps]
 
 
@@ -65,7 +66,8 @@ def test_latest_tested_leaves_newer_ones_alone() -> None:
     [
         ({}, {}, "Nothing says what to upgrade"),
         ("", {}, "Nothing says what to upgrade"),
-        ({"prometeus": "3.5.3"}, {}, "prometeus is no component: did you mean prometheus?"),
+        ({"prometeus": "3.5.3"}, {}, "prometeus is no component (did you mean prometheus?). What to do: "),
+        ("=node_exporter", {}, "an empty name is no component. What to do: "),
         ({"prometheus": "latest"}, {}, "'latest' is no version of prometheus"),
         ({"prometheus": "3.5.3"}, {}, "prometheus is not installed on mon1"),
         ({"prometheus": "2.53.3"}, {"prometheus": "3.5.3"}, "mon1 has prometheus 3.5.3, and 2.53.3 is older"),
@@ -87,8 +89,12 @@ def test_all_problems_at_once() -> None:
     assert "3.0.0 is older" in str(raised.value)
 
 
-def test_older_where_it_is_meant() -> None:
-    assert plan({"loki": "3.0.0"}, {"loki": "3.6.15"}, downgrade=True) == [("loki", "3.6.15", "3.0.0")]
+def test_a_refusal_is_a_text_for_the_role() -> None:
+    made = upgrade_plan("mon1", {"loki": "3.0.0"}, HERE, {"loki": "3.6.15"})
+    assert made["steps"] == []
+    assert made["refused"].startswith("mon1 has loki 3.6.15, and 3.0.0 is older")
+    (step,) = upgrade_steps("mon1", {"loki": "3.6.15"}, HERE, {"loki": "3.6.0"})
+    assert upgrade_plan("mon1", {"loki": "3.6.15"}, HERE, {"loki": "3.6.0"}) == {"steps": [step], "refused": ""}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,7 @@ def test_older_where_it_is_meant() -> None:
     ],
 )
 def test_borders_of_the_data(component: str, before: str, after: str, kept: bool) -> None:
-    (step,) = upgrade_plan("mon1", {component: after}, HERE, {component: before})
+    (step,) = upgrade_steps("mon1", {component: after}, HERE, {component: before})
     assert bool(step["border"]) == kept
 
 
