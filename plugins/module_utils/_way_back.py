@@ -87,7 +87,7 @@ def back_to_nothing(layout: Layout, programs: tuple[str, ...], ours: bool) -> st
     return "nothing ran before and nothing runs now"
 
 
-def second_look(layout: Layout, seconds: float) -> list[str]:
+def second_look(layout: Layout, seconds: float, password: str = "") -> list[str]:
     """See whether what was started in this play still runs C(seconds) after its start; if not, go back.
 
     Returns what was done in words; raises ComponentError when the component had died.
@@ -112,7 +112,7 @@ def second_look(layout: Layout, seconds: float) -> list[str]:
     if back is None or not os.path.isdir(layout.generation(back)):
         now = "there is no earlier generation to go back to"
     else:
-        go_back(layout, back, only_reload=False)
+        go_back(layout, back, only_reload=False, password=password)
         now = f"rolled back to generation {back}, which answers"
     settle(layout)
     raise ComponentError(f"{name} died after it had been ready ({now})", words, remedy)

@@ -26,11 +26,19 @@ options:
     description: A component has to run this long after its start.
     type: int
     default: 6
+  passwords:
+    description:
+      - Password of each component that asks for one, by its name. An earlier generation is seen to be ready with it.
+      - Without it a component that asks for a password counts as ready as soon as it does, which may be before it has read its data.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
 - name: See that everything that was started still runs
   opswatch.monitoring.second_look:
+    passwords:
+      prometheus: "{{ monitoring_auth_password }}"
 """
 
 RETURN = r"""
@@ -49,14 +57,20 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._way_back impo
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"seconds": {"type": "int", "default": 6}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            "seconds": {"type": "int", "default": 6},
+            "passwords": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
     actions: list[str] = []
     errors: list[str] = []
     for name in [] if module.check_mode else installed_components():
         layout = Layout(name)
         try:
             with lock(layout):
-                actions += second_look(layout, module.params["seconds"])
+                actions += second_look(layout, module.params["seconds"], module.params["passwords"].get(name, ""))
         except ComponentError as error:
             errors.append(str(error))
     if errors:

@@ -647,6 +647,21 @@ def test_second_look_at_what_died_goes_back(running: Host) -> None:
     assert running.run(running.wish())["changed"] is False
 
 
+def test_second_look_waits_until_the_earlier_generation_is_ready(running: Host, site: t.Any) -> None:
+    """With its password: to be asked for one says nothing of the data that is still being read."""
+    site.login = "u:hunter2"
+    site.pages["/-/ready"] = b"ready"
+    ready = {"base": site.url, "path": "/-/ready", "user": "u", "password": "hunter2"}
+    running.run(running.wish(ready=ready, unit="two"))
+    running.run(running.wish(ready=ready, unit="three"))
+    before = site.asked["/-/ready"]
+    site.pages["/-/ready"] = [(503, b"loading")] * 3 + [b"ready"]
+    running.systemd.set(running.layout.unit_name, state="failed")
+    with pytest.raises(ComponentError, match="which answers"):
+        second_look(running.layout, 0, "hunter2")
+    assert site.asked["/-/ready"] == before + 4
+
+
 def test_second_look_at_a_first_installation_that_died(running: Host) -> None:
     running.systemd.set(running.layout.unit_name, state="failed")
     with pytest.raises(ComponentError, match="no earlier generation to go back to"):
