@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.opswatch.monitoring.plugins.module_utils._arguments import wanted
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import sentence
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
+from ansible_collections.opswatch.monitoring.plugins.module_utils._fingerprint import fingerprint
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_order, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import own_address
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.component_spec import ARGUMENT_SPEC
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.flags import render_flags
@@ -74,7 +76,10 @@ class RenderedFile:
 
 
 class ActionModule(ActionBase):
-    """One remote round trip for a component; two and a transfer where an archive has to be pushed."""
+    """One remote round trip for a component; two and a transfer where an archive has to be pushed.
+
+    None where the preflight of this run has seen that nothing is to be done.
+    """
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -90,6 +95,8 @@ class ActionModule(ActionBase):
         unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
         payload = self._payload(args, files, arguments, unit)
 
+        if found := _nothing_to_do(payload, task_vars):
+            return in_order.result(found)
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         if result.get("archive_wanted"):
             first, result = result, self._push_and_repeat(args, payload, result["archive_wanted"], task_vars)
@@ -192,9 +199,11 @@ class ActionModule(ActionBase):
         removed = [tuple(key) for key in result.pop("removed_files", [])]
         earlier_version = result.pop("version_before", "")
         result.pop("invocation", None)
-        if result.get("changed") and result.get("effect") in ("start", "restart") and not self._task.check_mode:
-            # site.yml looks a second time where something was started, and asks no other host.
-            result["ansible_facts"] = {"opswatch_started": True}
+        if result.get("changed") and not self._task.check_mode:
+            result["ansible_facts"] = in_order.forgotten()
+            if result.get("effect") in ("start", "restart"):
+                # site.yml looks a second time where something was started, and asks no other host.
+                result["ansible_facts"]["opswatch_started"] = True
         if not self._task.diff or not result.get("changed"):
             return result
         name = args["name"]
@@ -217,6 +226,17 @@ class ActionModule(ActionBase):
             diffs.append(file_diff(f"/etc/systemd/system/{name}.service", before.get(unit_key), new_unit))
         result["diff"] = diffs
         return result
+
+
+def _nothing_to_do(payload: dict[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> in_order.Seen | None:
+    """What the preflight saw of the component, if that is what is wanted."""
+    found = in_order.seen(payload["name"], task_vars)
+    release = payload["release"]
+    if found is None or (release["unpublished"] and not release["checksums"]):  # its checksum is still to be learned
+        return None
+    desired, _contents = wanted(payload)
+    fits = found["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"])
+    return found if fits else None
 
 
 def _text(content: t.Any) -> str:

@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import architecture
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils import loki, role_facts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_order, loki, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_artifacts as artifacts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
@@ -33,6 +33,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.services import service_variables
 
 RELEASE_INFO = "opswatch.monitoring.release_info"
+COMPONENTS_INFO = "opswatch.monitoring.components_info"
 Variables = dict[str, t.Any]
 
 display = Display()
@@ -52,6 +53,7 @@ class ActionModule(ActionBase):
         self.host = str(variables["inventory_hostname"])
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self.seen: Variables = {}
         self._check_names(variables)
         if variables["ansible_play_hosts_all"][0] == self.host:
             self._check_inventory(variables)
@@ -64,6 +66,8 @@ class ActionModule(ActionBase):
 
     def _result(self) -> Variables:
         result: Variables = {"changed": False}
+        if self.seen:
+            result["ansible_facts"] = in_order.fact(self.seen)
         if self.warnings:
             result["warnings"] = self.warnings
         if self.problems:
@@ -266,9 +270,31 @@ class ActionModule(ActionBase):
         sizes = self._check_artifacts(missing, look, settings, variables) if missing else {}
         if wanted:
             self.problems += host_look.space_problems(look, sizes)
+        if not self.problems:
+            self.seen = self._components(wanted, look, settings, variables)
         if not missing:
             warning = artifacts.folder_warning(_mirror_and_lock(settings)[0])
             self.warnings += [warning] if warning else []
+
+    def _components(
+        self, wanted: list[host_look.Wanted], look: host_look.Look, settings: Variables, variables: Variables
+    ) -> Variables:
+        """All components that may be in order, seen in one call instead of one for each at its turn."""
+        there = [one for one in wanted if one.name in look.proven and look.installed.get(one.name) == one.version]
+        tags = (variables.get("ansible_run_tags", []), variables.get("ansible_skip_tags", []))
+        names = in_order.asked_for([one.name for one in there], *tags)
+        if len(names) < in_order.FEWEST:
+            return {}
+        asked = [
+            {"name": one.name, "packages": one.packages, "generations": int(settings[f"{one.name}_generations"])}
+            for one in there
+            if one.name in names
+        ]
+        try:
+            answer = self._execute_module(COMPONENTS_INFO, {"components": asked}, task_vars=variables)
+        except AnsibleError:  # whatever it is, the components say it at their turn
+            return {}
+        return dict(answer.get("components", {}))
 
     def _look(self, script: str) -> host_look.Look | None:
         try:

@@ -9,7 +9,7 @@ import typing as t
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.flags import render_flags
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import (
     alertmanager_urls,
-    build_config,
+    config_files,
     log_rules,
 )
 
@@ -24,5 +24,5 @@ class FilterModule:
             "alertmanager_urls": alertmanager_urls,
             "go_flags": go_flags,
             "log_rules": log_rules,
-            "loki_config": build_config,
+            "loki_files": config_files,
         }

@@ -6,12 +6,18 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.opswatch.monitoring.plugins.module_utils._rollback import words
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.upgrade import (
     data_borders,
     inventory_lines,
     upgrade_plan,
 )
+
+
+def generation_words(*arguments: t.Any) -> str:
+    # With the engine, for which a playbook that goes back nowhere has no use: all filters are read together.
+    from ansible_collections.opswatch.monitoring.plugins.module_utils._rollback import words
+
+    return words(*arguments)
 
 
 class FilterModule:
@@ -20,5 +26,5 @@ class FilterModule:
             "upgrade_plan": upgrade_plan,
             "inventory_lines": inventory_lines,
             "data_borders": data_borders,
-            "generation_words": words,
+            "generation_words": generation_words,
         }

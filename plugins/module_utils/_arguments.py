@@ -13,7 +13,7 @@ import typing as t
 from . import _files
 from ._data import Data
 from ._errors import ComponentError
-from ._plan import Desired, File
+from ._plan import Desired, File, Key
 from ._ready import Endpoint
 from ._release import Source, architecture
 from ._spec import Spec
@@ -85,8 +85,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 }
 
 
-def build(params: t.Mapping[str, t.Any]) -> tuple[Spec, tuple[str, ...]]:
-    """The typed description that the engine works with, and the units of packages."""
+def wanted(params: t.Mapping[str, t.Any]) -> tuple[Desired, dict[Key, bytes]]:
+    """The desired state, and the content of its files. The same on the control node and on the host."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", params["name"]):
         raise ComponentError(f"{params['name']!r} cannot name a component", "", "use a-z, 0-9 and _")
     for file in params["files"]:
@@ -99,18 +99,15 @@ def build(params: t.Mapping[str, t.Any]) -> tuple[Spec, tuple[str, ...]]:
         File(f["place"], f["path"], _files.sha256(contents[f["place"], f["path"]]), int(f["mode"], 8), f["on_change"])
         for f in params["files"]
     )
-    unit = base64.b64decode(params["unit"]).decode()
-    validators = tuple(tuple(str(word) for word in words) for words in params["validate"])
     release, data = params["release"], params["data"]
-    arch = architecture()
     desired = Desired(
         name=params["name"],
         state=params["state"],
         version=params["version"],
         files=files,
-        unit=_files.sha256(unit.encode()),
+        unit=_files.sha256(base64.b64decode(params["unit"])),
         main_program=(release["programs"] or [params["name"]])[0],
-        validators=tuple(" ".join(words).replace("{release}/", "") for words in validators),
+        validators=tuple(" ".join(map(str, words)).replace("{release}/", "") for words in params["validate"]),
         breaking_versions=tuple(data["breaking_versions"]) if data else (),
         can_reload=params["can_reload"],
         keep=params["generations"],
@@ -118,6 +115,14 @@ def build(params: t.Mapping[str, t.Any]) -> tuple[Spec, tuple[str, ...]]:
         allow_downgrade=params["allow_downgrade"],
         remove_data=params["remove_data"],
     )
+    return desired, contents
+
+
+def build(params: t.Mapping[str, t.Any]) -> tuple[Spec, tuple[str, ...]]:
+    """The typed description that the engine works with, and the units of packages."""
+    desired, contents = wanted(params)
+    release, data = params["release"], params["data"]
+    arch = architecture()
     source = Source(
         base=release["base"],
         path=release["paths"].get(arch, ""),
@@ -132,10 +137,10 @@ def build(params: t.Mapping[str, t.Any]) -> tuple[Spec, tuple[str, ...]]:
     spec = Spec(
         desired=desired,
         contents=contents,
-        unit=unit,
+        unit=base64.b64decode(params["unit"]).decode(),
         source=source,
         flag_check=tuple(params["flag_check"]),
-        validators=validators,
+        validators=tuple(tuple(str(word) for word in words) for words in params["validate"]),
         endpoint=Endpoint(**params["ready"]) if params["ready"] else None,
         reload_metrics=params["reload_metrics"],
         ready_timeout=params["ready_timeout"],

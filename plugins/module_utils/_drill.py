@@ -12,9 +12,9 @@ import tempfile
 import typing as t
 
 from . import _files, _grafana_database, _ready, _restore, _snapshot
+from ._account import account_ids
 from ._errors import ComponentError
 from ._layout import Layout
-from ._observe import account_ids
 
 PATIENCE = 600.0
 

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from . import _files
+from ._account import account_ids
 from ._errors import ComponentError
 from ._layout import Layout
-from ._observe import account_ids
 
 FILE, DUMP = "grafana.db", "grafana.sql"
 DASHBOARDS = "SELECT uid, data FROM dashboard WHERE NOT is_folder"

@@ -5,23 +5,14 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat
 import typing as t
 
 from . import _data, _files, _generations, _release, _removal, _service, _undo
+from ._account import account_ids
 from ._layout import Layout
 from ._plan import Desired, Generation, Key, Observed, Seen, Service
-
-
-def account_ids(name: str) -> tuple[int, int] | None:
-    """(uid, gid) of an account, or None where there is none."""
-    try:
-        return pwd.getpwnam(name).pw_uid, grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None
 
 
 def observe(layout: Layout, desired: Desired, programs: tuple[str, ...], packages: tuple[str, ...]) -> Observed:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from . import _backup, _files, _grafana_database, _service, _snapshot
+from ._account import account_ids
 from ._errors import ComponentError
 from ._layout import Layout
-from ._observe import account_ids
 from ._silence import parse_time
 from ._swap import Swap
 

@@ -12,8 +12,8 @@ import typing as t
 from dataclasses import asdict, replace
 
 from . import _files, _generations
+from ._account import account_ids
 from ._layout import Layout
-from ._observe import account_ids
 from ._spec import Spec
 
 # While it is staged, a configuration has its secrets and targets inside, so that relative names lead to the new ones.

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from . import _adoption, _data, _files, _generations, _ready, _removal, _service, _staging, _undo
+from ._account import account_ids
 from ._errors import ComponentError, from_system
 from ._layout import Layout
-from ._observe import account_ids
 from ._plan import Key, Observed, Plan, Step, stale_generations, stale_releases
 from ._spec import Spec
 from ._way_back import back_to_nothing, boot_id, go_back, settle

@@ -11,9 +11,9 @@ import typing as t
 from dataclasses import replace
 
 from . import _data, _files, _generations, _ready, _service, _undo
+from ._account import account_ids
 from ._errors import ComponentError
 from ._layout import Layout
-from ._observe import account_ids
 
 
 def keep_failed(layout: Layout, number: int) -> None:

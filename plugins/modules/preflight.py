@@ -15,7 +15,8 @@ description:
     ports that are wanted twice, files that are not there, releases that cannot be had, a host that does not fit, no space.
   - Which components a host runs is taken from its groups. A host without one is not asked.
   - One remote call, which starts no Python. A second one, M(opswatch.monitoring.release_info), where a release is missing
-    that the host fetches itself.
+    that the host fetches itself, and M(opswatch.monitoring.components_info) where several components are there in the wanted
+    version - those that are found in order are not asked for again in this run, until something on the host has changed.
   - Put it into a play of its own, with C(any_errors_fatal), before all others. Then every host reports, and none is changed if
     one has a problem; C(site.yml) does so.
 author: opswatch.monitoring contributors (@opswatch)
@@ -40,6 +41,7 @@ attributes:
 options: {}
 seealso:
   - module: opswatch.monitoring.release_info
+  - module: opswatch.monitoring.components_info
   - module: opswatch.monitoring.component
 """
 

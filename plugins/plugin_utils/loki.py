@@ -231,6 +231,17 @@ def build_config(
     return t.cast("dict[str, t.Any]", _stated(config))
 
 
+def config_files(base: Map, *arguments: t.Any, **options: t.Any) -> list[dict[str, t.Any]]:
+    """The files of C(build_config)'s configuration, for M(opswatch.monitoring.component)."""
+    config = build_config(base, *arguments, **options)
+    files: list[dict[str, t.Any]] = [{"path": "config.yml", "content": config}]
+    if OVERRIDES in str(_map(config.get("runtime_config")).get("file")).split(","):
+        allowed = {"overrides": {"fake": {"allow_structured_metadata": True}}}
+        # It is read every ten seconds.
+        files.append({"path": os.path.basename(OVERRIDES), "content": allowed, "on_change": "nothing"})
+    return files
+
+
 def _planned_with_others(
     there: t.Sequence[Map], others: t.Sequence[Map], left: bool, wanted: t.Sequence[Map], today: datetime.date
 ) -> list[Period]:

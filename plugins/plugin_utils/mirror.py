@@ -11,7 +11,7 @@ import urllib.error
 
 from ansible.errors import AnsibleError
 
-from ..module_utils import _fetch, _files
+from ..module_utils import _files
 from ..module_utils._errors import ComponentError
 from ..module_utils._release import Source
 from . import role_facts
@@ -88,6 +88,8 @@ def fetch(folder: str, release: t.Mapping[str, t.Any]) -> tuple[int, str]:
 
     It has another name until it is whole and right, from which a later run goes on.
     """
+    from ..module_utils import _fetch  # HTTP and TLS, for which a playbook that mirrors nothing has no use
+
     source = Source(
         base=release["base"],
         path=release["path"],

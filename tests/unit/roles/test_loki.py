@@ -60,7 +60,8 @@ def config(existing: t.Sequence[t.Any] = (), **given: t.Any) -> dict[str, t.Any]
 
 def overrides(existing: t.Sequence[t.Any]) -> dict[str, t.Any]:
     in_force = {"results": [{"item": "mon1", "stdout": answered(existing)}]}
-    return dict(render(VARIABLES["__loki_files"], loki_in_force=in_force)[1]["contents"])
+    files = {file["path"]: file for file in render(VARIABLES["__loki_files"], loki_in_force=in_force)}
+    return dict(files["overrides.yml"]["content"]) if "overrides.yml" in files else {}
 
 
 def answered(periods: t.Sequence[t.Any]) -> str:
@@ -109,7 +110,7 @@ def test_a_store_that_keeps_no_structured_metadata_takes_lines_that_have_some() 
     old = {**DISK, **INDEX, "store": "boltdb-shipper", "schema": "v11"}
     allowed = {"overrides": {"fake": {"allow_structured_metadata": True}}}
     assert config([old])["runtime_config"] == {"file": "/etc/loki/overrides.yml"}
-    assert overrides([old]) == {"overrides.yml": allowed}
+    assert overrides([old]) == allowed
     assert "runtime_config" not in config([DISK | INDEX])
     assert overrides([DISK | INDEX]) == {}
 
@@ -184,7 +185,10 @@ def test_the_configuration_in_force_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"__monitoring_tls_files": trust_as_template("{{ undef() }}")}, {"loki_config": {"bloom_compactor": {}}}],
+    [
+        {"monitoring_tls": "selfsigned", "__monitoring_tls_files": trust_as_template("{{ undef() }}")},
+        {"loki_config": {"bloom_compactor": {}}},
+    ],
 )
 def test_it_can_be_removed_whatever_its_configuration_is(wrong: dict[str, t.Any]) -> None:
     asked = COMPONENT["opswatch.monitoring.component"]
@@ -214,7 +218,7 @@ def test_it_listens_no_further_than_members_need(hosts: t.Any, given: t.Any, add
     assert render(VARIABLES["loki_grpc_listen_address"], hosts, **given) == f"{address}:9096"
     assert render(VARIABLES["loki_memberlist_listen_address"], hosts, **given) == f"{address}:7946"
     assert render(VARIABLES["__loki_base"]["server"]["grpc_listen_address"], hosts, **given) == host
-    assert render(VARIABLES["__loki_memberlist"]["bind_addr"], hosts, **given) == [host]
+    assert render(VARIABLES["__loki_clustered"]["memberlist"]["bind_addr"], hosts, **given) == [host]
 
 
 def test_a_cluster_with_the_documented_settings() -> None:

@@ -23,6 +23,9 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.connection.local import Connection as LocalConnection
 from ansible.plugins.loader import action_loader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.opswatch.monitoring.plugins.module_utils._arguments import ARGUMENT_SPEC, wanted
+from ansible_collections.opswatch.monitoring.plugins.module_utils._fingerprint import fingerprint
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_order
 
 AMD64 = "app/v1.2.3/app-1.2.3.linux-amd64.tar.gz"
 DONE = {"changed": False, "actions": [], "generation": 3, "effect": "nothing"}
@@ -40,6 +43,9 @@ WISH: dict[str, t.Any] = {
     ],
     "flags": {"web.listen-address": "0.0.0.0:9100", "debug": False, "left-out": None},
 }
+
+LEARNED = {"learned_checksum": {"path": AMD64, "sha256": "b" * 64}}
+UNPUBLISHED = {**WISH["release"], "checksums": None, "unpublished_checksum": True, "names": {"app": "app-{arch}"}}
 
 
 class Connection(LocalConnection):
@@ -195,6 +201,66 @@ def test_one_round_trip(controller: Controller, check: bool) -> None:
     assert controller.connection.transfers == []
 
 
+# --- what the preflight of the run has seen ---
+
+
+def in_order_now(controller: Controller, **wishes: t.Any) -> dict[str, t.Any]:
+    """The fact of a host on which everything is as these wishes say."""
+    controller.run(DONE, **wishes)
+    sent = controller.sent.pop()
+    desired, _contents = wanted({**{name: one.get("default") for name, one in ARGUMENT_SPEC.items()}, **sent})
+    mark = fingerprint(desired, sent["release"]["programs"], sent["packages"])
+    seen = {"in_order": True, "fingerprint": mark, "generation": 3, "others": ["other"], "warnings": ["a file"]}
+    return in_order.fact({WISH["name"]: seen})
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_no_call_where_the_preflight_saw_what_is_wanted(controller: Controller, check: bool) -> None:
+    controller.variables["ansible_facts"] = in_order_now(controller)
+    result = controller.run(check=check)
+    assert controller.connection.worker_calls == 0
+    assert result == {**DONE, "others": ["other"], "warnings": ["a file"]}
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"version": "1.2.4"},
+        {"flags": {"debug": True}},
+        {"unit": [{"Service": {"PrivateTmp": None}}]},
+        {"files": []},
+        {"files": [*WISH["files"][:1], {**WISH["files"][1], "content": "hunter3"}]},
+        {"files": [*WISH["files"][:1], {**WISH["files"][1], "mode": "0600"}]},
+        {"generations": 5},
+        {"packages": ["app.service"]},
+        {"release": {**WISH["release"], "programs": ["app", "apptool"]}},
+        {"state": "absent"},
+        {"release": UNPUBLISHED, "lock": "/nonexistent/releases.lock.yml"},
+    ],
+)
+def test_whatever_else_is_wanted_asks_the_host(controller: Controller, wishes: dict[str, t.Any]) -> None:
+    controller.variables["ansible_facts"] = in_order_now(controller)
+    controller.run(DONE, **wishes)
+    assert controller.connection.worker_calls == 1
+
+
+@pytest.mark.parametrize("changed", [{"run": 1}, {"until": 0.0}, {"components": {}}])
+def test_what_no_longer_holds_is_not_believed(controller: Controller, changed: dict[str, t.Any]) -> None:
+    stated = in_order_now(controller)[in_order.FACT]
+    controller.variables["ansible_facts"] = {in_order.FACT: {**stated, **changed}}
+    controller.run(DONE)
+    assert controller.connection.worker_calls == 1
+
+
+def test_a_change_on_the_host_ends_what_was_seen(controller: Controller) -> None:
+    result = controller.run({**DONE, "changed": True, "effect": "reload"})
+    assert result["ansible_facts"][in_order.FACT]["components"] == {}
+    assert "opswatch_started" not in result["ansible_facts"]
+    started = controller.run({**DONE, "changed": True, "effect": "restart"})["ansible_facts"]
+    assert (started["opswatch_started"], started[in_order.FACT]["components"]) == (True, {})
+    assert "ansible_facts" not in controller.run({**DONE, "changed": True, "effect": "restart"}, check=True)
+
+
 def make_mirror(folder: Path, sums: str = "") -> str:
     archive = folder / "mirror" / AMD64
     archive.parent.mkdir(parents=True)
@@ -237,10 +303,6 @@ def test_what_was_put_right_before_the_push_is_told_too(controller: Controller) 
     second = {**DONE, "changed": True, "actions": ["installed release 1.2.3"]}
     result = controller.run(first, second, mirror=make_mirror(controller.folder, "a" * 64))
     assert result["actions"] == ["repaired the link", "installed release 1.2.3"]
-
-
-LEARNED = {"learned_checksum": {"path": AMD64, "sha256": "b" * 64}}
-UNPUBLISHED = {**WISH["release"], "checksums": None, "unpublished_checksum": True, "names": {"app": "app-{arch}"}}
 
 
 @pytest.mark.parametrize("failed", [False, True])

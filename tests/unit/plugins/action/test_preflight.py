@@ -48,7 +48,7 @@ class Connection(LocalConnection):
 
     _load_name = "ansible.builtin.local"
 
-    def __init__(self, said: str | Exception, info: t.Sequence[dict[str, t.Any]] | None) -> None:
+    def __init__(self, said: str | Exception, info: t.Any) -> None:
         super().__init__(PlayContext())
         self.said = said
         self.info = info
@@ -63,7 +63,8 @@ class Connection(LocalConnection):
             return (0, self.said.encode(), b"") if "complete" in self.said else (1, b"", self.said.encode())
         self.modules += 1
         assert self.info is not None, "a module was not expected"
-        return 0, json.dumps({"changed": False, "releases": self.info}).encode(), b""
+        answer = self.info if isinstance(self.info, dict) else {"releases": self.info}
+        return 0, json.dumps({"changed": False, **answer}).encode(), b""
 
 
 class Controller:
@@ -182,6 +183,50 @@ def test_absent_component_needs_nothing(controller: Controller) -> None:
 def test_misspelt_option_of_a_routine_is_a_problem(controller: Controller) -> None:
     result = controller.run(backup_repositry="/srv/backup", backup_dir="/srv", restore_drill=True)
     assert problems(result) == ["the variable backup_repositry is not known: did you mean backup_repository?"]
+
+
+# --- components that are there already ---
+
+
+def there(*names: str) -> str:
+    """The answer of a host on which these are installed, in the version that is wanted."""
+    lines = [line for name in names for line in (f"installed {name} {VERSION[name]}", f"proven {name}")]
+    return answer().replace("complete", "\n".join([*lines, "complete"]))
+
+
+def state(in_order: bool) -> dict[str, t.Any]:
+    return {"in_order": in_order, "fingerprint": "f", "generation": 1, "others": [], "warnings": []}
+
+
+def test_components_that_are_there_are_looked_at_in_one_call(controller: Controller) -> None:
+    seen = {"prometheus": state(True), "node_exporter": state(False)}
+    result = controller.run(there(*READY), {"components": seen})
+    assert (len(controller.connection.looks), controller.connection.modules) == (1, 1)
+    assert list(result["ansible_facts"]["opswatch_in_order"]["components"]) == ["prometheus"]
+
+
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        (there("prometheus"), {}),
+        (there(*READY).replace("proven node_exporter", ""), {}),
+        (there(*READY), {"node_exporter_state": "absent"}),
+        (there(*READY), {"ansible_run_tags": ["prometheus"]}),
+        (there(*READY), {"ansible_run_tags": ["all"], "ansible_skip_tags": ["prometheus"]}),
+        (there(*READY), {"prometheus_listen_address": "0.0.0.0:9100"}),
+    ],
+    ids=["one alone", "one unproven", "one to be removed", "one by its tag", "one left out", "a problem"],
+)
+def test_a_component_alone_is_looked_at_when_its_turn_comes(
+    controller: Controller, said: str, given: dict[str, t.Any]
+) -> None:
+    assert "ansible_facts" not in controller.run(said, **given)
+    assert controller.connection.modules == 0
+
+
+def test_a_look_that_fails_leaves_it_to_the_components(controller: Controller) -> None:
+    result = controller.run(there(*READY), {"failed": True, "msg": "no"})
+    assert result == {"changed": False}
 
 
 # --- what the host says ---

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations, _service
+from ansible_collections.opswatch.monitoring.plugins.module_utils._account import account_ids
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
-from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import account_ids, observe
+from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import observe
 from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import (
     Desired,
     File,

@@ -21,7 +21,10 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.common.parameters import remove_values
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations, _observe, _service
+from ansible_collections.opswatch.monitoring.plugins.module_utils._arguments import wanted
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
+from ansible_collections.opswatch.monitoring.plugins.module_utils._fingerprint import fingerprint
+from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import look as in_order
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
 from ansible_collections.opswatch.monitoring.plugins.module_utils._way_back import second_look
@@ -672,6 +675,84 @@ def test_second_look_has_nothing_to_see_after_a_run_that_started_nothing(running
     second_look(running.layout, 0)
     running.run(running.wish(token="s2"))
     assert second_look(running.layout, 0) == []
+
+
+# --- all of a host, seen at once ---
+
+
+@pytest.fixture
+def settled(running: Host) -> Host:
+    second_look(running.layout, 0)
+    return running
+
+
+def test_what_is_in_order_has_the_mark_of_what_was_wanted(settled: Host) -> None:
+    wish = settled.wish()
+    state = in_order(settled.layout, (), 3)
+    assert (state.needs, state.version, state.generation) == ((), "1.0.0", 1)
+    desired, _contents = wanted(wish)
+    assert state.fingerprint == fingerprint(desired, wish["release"]["programs"], [])
+    assert settled.systemd.calls() == []
+
+
+def test_what_nobody_has_looked_at_again_is_not_in_order(running: Host) -> None:
+    assert in_order(running.layout, (), 3).needs == ("settle the last change, at which nobody looked a second time",)
+    running.run(running.wish())
+    assert in_order(running.layout, (), 3).needs == ()
+
+
+def test_nothing_is_in_order_where_nothing_is(host: Host) -> None:
+    assert in_order(host.layout, (), 3).needs == ("install it",)
+
+
+def _edit(path: str) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("# by hand\n")
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda layout: _edit(f"{layout.etc}/app.conf"),
+        lambda layout: _edit(f"{layout.secrets}/token"),
+        lambda layout: _edit(layout.unit),
+        lambda layout: os.remove(f"{layout.live}/a.yml"),
+        lambda layout: os.chmod(f"{layout.secrets}/token", 0o644),
+        lambda layout: os.remove(layout.program("app")),
+        lambda layout: os.remove(layout.current),
+        lambda layout: os.remove(f"{layout.release('1.0.0')}/app"),
+        lambda layout: os.makedirs(layout.staging),
+        lambda layout: _files.write_json(layout.journal, {"from": 1, "to": 1, "effect": "reload", "new": False}),
+        lambda layout: os.makedirs(layout.release("0.9.0")),
+    ],
+)
+def test_whatever_a_run_would_mend_is_not_in_order(settled: Host, harm: t.Callable[[Layout], None]) -> None:
+    harm(settled.layout)
+    state = in_order(settled.layout, (), 3)
+    assert state.needs
+    assert settled.run(settled.wish())["changed"] is True
+    second_look(settled.layout, 0)
+    assert in_order(settled.layout, (), 3).needs == ()
+
+
+def test_a_service_that_does_not_run_is_not_in_order(settled: Host) -> None:
+    settled.systemd.set(settled.layout.unit_name, state="inactive")
+    assert "start daemon.service" in in_order(settled.layout, (), 3).needs
+
+
+def test_fewer_generations_than_there_are(settled: Host) -> None:
+    for number in range(2, 5):
+        settled.run(settled.wish(conf=str(number)))
+    second_look(settled.layout, 0)
+    assert in_order(settled.layout, (), 3).needs == ()
+    assert in_order(settled.layout, (), 2).needs == ("remove old generations 2",)
+
+
+def test_what_others_have_put_there_is_told(settled: Host) -> None:
+    Path(settled.layout.etc, "theirs").write_text("")
+    state = in_order(settled.layout, (), 3)
+    assert state.needs == ()
+    assert "theirs" in state.warnings[0]
 
 
 # --- two runs at once ---

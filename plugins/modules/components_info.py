@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: components_info
+short_description: Tells which components are on a host, and whether each is as it was installed
+version_added: 0.1.0
+description:
+  - Compares every component with the manifest of its generation in force - files with owner and mode, unit, release, links,
+    account, whether it runs and starts at boot - and says what would have to be done so that it is as that says.
+  - M(opswatch.monitoring.preflight) asks it once for all components of a host. Where the answer fits what the inventory wants,
+    M(opswatch.monitoring.component) has nothing to ask the host any more.
+author: opswatch.monitoring contributors (@opswatch)
+attributes:
+  check_mode:
+    description: Changes nothing in any mode.
+    support: full
+  diff_mode:
+    description: Has no diff.
+    support: none
+options:
+  components:
+    description: The components to look at. Without any, all that are on the host.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The component.
+        type: str
+        required: true
+      packages:
+        description: Units that packages of the operating system use for the same program.
+        type: list
+        elements: str
+        default: []
+      generations:
+        description: How many generations are to stay.
+        type: int
+        default: 3
+seealso:
+  - module: opswatch.monitoring.component
+"""
+
+EXAMPLES = r"""
+- name: See whether somebody has changed something by hand
+  opswatch.monitoring.components_info:
+  register: there
+
+- name: Tell it
+  ansible.builtin.debug:
+    msg: "{{ there.components | dict2items | rejectattr('value.in_order') | items2dict }}"
+"""
+
+RETURN = r"""
+components:
+  description: What was seen of each component, by its name.
+  type: dict
+  returned: always
+  contains:
+    version:
+      description: The version that is installed; empty where none is.
+      type: str
+    generation:
+      description: Number of the generation in force.
+      type: int
+    in_order:
+      description: Whether everything is as the manifest of that generation says.
+      type: bool
+    needs:
+      description: What would have to be done for that, in words.
+      type: list
+      elements: str
+    warnings:
+      description: What is no reason to do something, such as files of somebody else in its folder.
+      type: list
+      elements: str
+    others:
+      description: The other components that are on the host.
+      type: list
+      elements: str
+    fingerprint:
+      description: A SHA-256 over what the manifest says; equal to that of what is wanted where nothing has to be changed.
+      type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import look
+from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
+
+COMPONENT = {
+    "name": {"type": "str", "required": True},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "generations": {"type": "int", "default": 3},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT}},
+        supports_check_mode=True,
+    )
+    all_of_them = [{"name": name, "packages": [], "generations": 3} for name in installed_components()]
+    found = {}
+    try:
+        for wanted in module.params["components"] or all_of_them:
+            layout = Layout(wanted["name"])
+            state = look(layout, wanted["packages"], wanted["generations"])
+            found[layout.name] = {**state._asdict(), "in_order": not state.needs, "others": layout.others()}
+    except OSError as error:
+        module.fail_json(msg=f"The host cannot be looked at: {error}. What to do: run the play with become: true")
+    module.exit_json(changed=False, components=found)
+
+
+if __name__ == "__main__":
+    main()
