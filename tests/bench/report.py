@@ -76,8 +76,8 @@ way; the count is of the last run.
 {tables}
 
 With nothing to change ours makes one remote call for each host (the preflight), one for its component or for all of
-them where it has several, and one more for the role of the database. In a first install of ours the second look waits until what was started has run for
-6 s.
+them where it has several, and one more for the role of the database. In a first install of ours the second look waits
+until what was started has run for 6 s.
 
 ## Bars
 
