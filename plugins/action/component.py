@@ -95,8 +95,10 @@ class ActionModule(ActionBase):
         unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
         payload = self._payload(args, files, arguments, unit)
 
-        if found := _nothing_to_do(payload, task_vars):
+        host = str(task_vars.get("inventory_hostname", ""))
+        if found := self._nothing_to_do(host, payload):
             return in_order.result(found)
+        in_order.forget(host, args["name"])  # before, as a task that fails may be rescued
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         if result.get("archive_wanted"):
             first, result = result, self._push_and_repeat(args, payload, result["archive_wanted"], task_vars)
@@ -104,7 +106,19 @@ class ActionModule(ActionBase):
         learned = result.pop("learned_checksum", None)
         if learned and record_in_lock(args["lock"], learned["path"], learned["sha256"]):
             result.setdefault("actions", []).append(f"recorded the checksum of {learned['path']} in {args['lock']}")
+        if (result.get("changed") or result.get("failed")) and not self._task.check_mode:
+            in_order.forget(host)
         return self._present(args, files, unit, result)
+
+    def _nothing_to_do(self, host: str, payload: dict[str, t.Any]) -> in_order.Seen | None:
+        """What the preflight saw of the component, if that is what is wanted."""
+        found = None if self._task.delegate_to else in_order.seen(host, payload["name"])
+        release = payload["release"]
+        if found is None or (release["unpublished"] and not release["checksums"].get(found["architecture"])):
+            return None  # the checksum is still to be learned
+        desired, _contents = wanted(payload)
+        fits = found["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"])
+        return found if fits else None
 
     def _check_shared(self, task_vars: dict[str, t.Any]) -> None:
         """What all roles share, for plays without the preflight. Ansible's own check starts a process each time."""
@@ -199,11 +213,9 @@ class ActionModule(ActionBase):
         removed = [tuple(key) for key in result.pop("removed_files", [])]
         earlier_version = result.pop("version_before", "")
         result.pop("invocation", None)
-        if result.get("changed") and not self._task.check_mode:
-            result["ansible_facts"] = in_order.forgotten()
-            if result.get("effect") in ("start", "restart"):
-                # site.yml looks a second time where something was started, and asks no other host.
-                result["ansible_facts"]["opswatch_started"] = True
+        if result.get("changed") and result.get("effect") in ("start", "restart") and not self._task.check_mode:
+            # site.yml looks a second time where something was started, and asks no other host.
+            result["ansible_facts"] = {**result.get("ansible_facts", {}), "opswatch_started": True}
         if not self._task.diff or not result.get("changed"):
             return result
         name = args["name"]
@@ -226,17 +238,6 @@ class ActionModule(ActionBase):
             diffs.append(file_diff(f"/etc/systemd/system/{name}.service", before.get(unit_key), new_unit))
         result["diff"] = diffs
         return result
-
-
-def _nothing_to_do(payload: dict[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> in_order.Seen | None:
-    """What the preflight saw of the component, if that is what is wanted."""
-    found = in_order.seen(payload["name"], task_vars)
-    release = payload["release"]
-    if found is None or (release["unpublished"] and not release["checksums"]):  # its checksum is still to be learned
-        return None
-    desired, _contents = wanted(payload)
-    fits = found["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"])
-    return found if fits else None
 
 
 def _text(content: t.Any) -> str:

@@ -53,7 +53,8 @@ class ActionModule(ActionBase):
         self.host = str(variables["inventory_hostname"])
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self.seen: Variables = {}
+        self.facts: Variables = {}
+        in_order.forget(self.host)
         self._check_names(variables)
         if variables["ansible_play_hosts_all"][0] == self.host:
             self._check_inventory(variables)
@@ -66,8 +67,8 @@ class ActionModule(ActionBase):
 
     def _result(self) -> Variables:
         result: Variables = {"changed": False}
-        if self.seen:
-            result["ansible_facts"] = in_order.fact(self.seen)
+        if self.facts:
+            result["ansible_facts"] = self.facts
         if self.warnings:
             result["warnings"] = self.warnings
         if self.problems:
@@ -271,30 +272,31 @@ class ActionModule(ActionBase):
         if wanted:
             self.problems += host_look.space_problems(look, sizes)
         if not self.problems:
-            self.seen = self._components(wanted, look, settings, variables)
+            self._look_at_components(wanted, look, settings, variables)
         if not missing:
             warning = artifacts.folder_warning(_mirror_and_lock(settings)[0])
             self.warnings += [warning] if warning else []
 
-    def _components(
+    def _look_at_components(
         self, wanted: list[host_look.Wanted], look: host_look.Look, settings: Variables, variables: Variables
-    ) -> Variables:
+    ) -> None:
         """All components that may be in order, seen in one call instead of one for each at its turn."""
         there = [one for one in wanted if one.name in look.proven and look.installed.get(one.name) == one.version]
         tags = (variables.get("ansible_run_tags", []), variables.get("ansible_skip_tags", []))
         names = in_order.asked_for([one.name for one in there], *tags)
         if len(names) < in_order.FEWEST:
-            return {}
+            return
         asked = [
-            {"name": one.name, "packages": one.packages, "generations": int(settings[f"{one.name}_generations"])}
+            {"name": one.name, "packages": one.packages, "generations": settings[f"{one.name}_generations"]}
             for one in there
             if one.name in names
         ]
         try:
             answer = self._execute_module(COMPONENTS_INFO, {"components": asked}, task_vars=variables)
         except AnsibleError:  # whatever it is, the components say it at their turn
-            return {}
-        return dict(answer.get("components", {}))
+            return
+        self.facts = dict(answer.get("ansible_facts", {}))  # which Python was found
+        in_order.remember(self.host, answer.get("components", {}))
 
     def _look(self, script: str) -> host_look.Look | None:
         try:

@@ -29,21 +29,22 @@ class State(t.NamedTuple):
     fingerprint: str = ""
 
 
-def look(layout: Layout, packages: t.Sequence[str], keep: int) -> State:
+def look(layout: Layout, packages: t.Sequence[str] = (), keep: int | None = None) -> State:
     """Compare the host with the manifest in force, by the engine's own planner. Changes nothing.
 
-    C(packages): units of packages of the same program; C(keep): generations that are to stay. Neither is in a manifest.
+    C(packages): units of packages of the same program; C(keep): generations that are to stay, None for as many as there
+    are. Neither is in a manifest.
     """
     number = _generations.current_number(layout)
     stated = _generations.manifest(layout, number) if number else None
     if stated is None:
-        return State("", number, ("install it",))
+        return State("", number, ("bring a generation into force",))
     desired = Desired(
         name=layout.name,
         version=stated["version"],
         files=tuple(File(f["place"], f["path"], f["sha256"], int(f["mode"], 8)) for f in stated["files"]),
         unit=stated["unit"],
-        keep=keep,
+        keep=keep if keep is not None else len(_generations.numbers(layout)),
     )
     programs = tuple(stated["programs"])
     spec = Spec(

@@ -216,7 +216,7 @@ def _present(desired: Desired, observed: Observed) -> Plan:
     proven = not observed.service.active or effect != "nothing" or number or observed.pending or new_secret
     step("prove", desired.name, proven)
     step("purge", _paths(purged), purged)  # now that nothing refers to them any more
-    step("commit", number or (current.number if current else ""), proven or outside or purged)
+    step("commit", number or (current.number if current else ""), proven or outside or purged or access)
     step("prune", _paths_or_numbers(desired, observed, number), _paths_or_numbers(desired, observed, number))
     return Plan(
         steps=tuple(steps),

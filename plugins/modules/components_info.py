@@ -39,9 +39,8 @@ options:
         elements: str
         default: []
       generations:
-        description: How many generations are to stay.
+        description: How many generations are to stay. Without it as many as there are.
         type: int
-        default: 3
 seealso:
   - module: opswatch.monitoring.component
 """
@@ -79,6 +78,9 @@ components:
       description: What is no reason to do something, such as files of somebody else in its folder.
       type: list
       elements: str
+    architecture:
+      description: What releases call that of the host.
+      type: str
     others:
       description: The other components that are on the host.
       type: list
@@ -89,13 +91,15 @@ components:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import look
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
+from ansible_collections.opswatch.monitoring.plugins.module_utils._release import architecture
 
 COMPONENT = {
     "name": {"type": "str", "required": True},
     "packages": {"type": "list", "elements": "str", "default": []},
-    "generations": {"type": "int", "default": 3},
+    "generations": {"type": "int"},
 }
 
 
@@ -104,15 +108,22 @@ def main() -> None:
         argument_spec={"components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT}},
         supports_check_mode=True,
     )
-    all_of_them = [{"name": name, "packages": [], "generations": 3} for name in installed_components()]
+    all_of_them = [{"name": name, "packages": [], "generations": None} for name in installed_components()]
     found = {}
     try:
         for wanted in module.params["components"] or all_of_them:
             layout = Layout(wanted["name"])
             state = look(layout, wanted["packages"], wanted["generations"])
-            found[layout.name] = {**state._asdict(), "in_order": not state.needs, "others": layout.others()}
+            found[layout.name] = {
+                **state._asdict(),
+                "in_order": not state.needs,
+                "others": layout.others(),
+                "architecture": architecture(),
+            }
     except OSError as error:
         module.fail_json(msg=f"The host cannot be looked at: {error}. What to do: run the play with become: true")
+    except ComponentError as error:
+        module.fail_json(msg=str(error))
     module.exit_json(changed=False, components=found)
 
 

@@ -36,9 +36,12 @@ options:
 
 EXAMPLES = r"""
 - name: See that everything that was started still runs
+  ansible.builtin.include_role:  # with the passwords, given or generated
+    name: opswatch.monitoring.monitoring
+    tasks_from: second_look
+
+- name: The same, of components that ask for no password
   opswatch.monitoring.second_look:
-    passwords:
-      prometheus: "{{ monitoring_auth_password }}"
 """
 
 RETURN = r"""

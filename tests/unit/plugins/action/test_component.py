@@ -9,12 +9,14 @@ import copy
 import json
 import os
 import sys
+import time
 import typing as t
 import zlib
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play import Play
@@ -204,24 +206,32 @@ def test_one_round_trip(controller: Controller, check: bool) -> None:
 # --- what the preflight of the run has seen ---
 
 
-def in_order_now(controller: Controller, **wishes: t.Any) -> dict[str, t.Any]:
-    """The fact of a host on which everything is as these wishes say."""
-    controller.run(DONE, **wishes)
+HOST = "app1"
+
+
+@pytest.fixture
+def seen(controller: Controller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preflight saw that everything is as C(WISH) says."""
+    monkeypatch.setattr(C, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    controller.run(DONE)
     sent = controller.sent.pop()
     desired, _contents = wanted({**{name: one.get("default") for name, one in ARGUMENT_SPEC.items()}, **sent})
     mark = fingerprint(desired, sent["release"]["programs"], sent["packages"])
-    seen = {"in_order": True, "fingerprint": mark, "generation": 3, "others": ["other"], "warnings": ["a file"]}
-    return in_order.fact({WISH["name"]: seen})
+    state = {"in_order": True, "fingerprint": mark, "generation": 3, "others": ["other"], "warnings": ["a file"]}
+    state["architecture"] = "amd64"
+    in_order.remember(HOST, {WISH["name"]: state, "other": state})
+    controller.variables["inventory_hostname"] = HOST
 
 
+@pytest.mark.usefixtures("seen")
 @pytest.mark.parametrize("check", [True, False])
 def test_no_call_where_the_preflight_saw_what_is_wanted(controller: Controller, check: bool) -> None:
-    controller.variables["ansible_facts"] = in_order_now(controller)
     result = controller.run(check=check)
     assert controller.connection.worker_calls == 0
     assert result == {**DONE, "others": ["other"], "warnings": ["a file"]}
 
 
+@pytest.mark.usefixtures("seen")
 @pytest.mark.parametrize(
     "wishes",
     [
@@ -239,26 +249,56 @@ def test_no_call_where_the_preflight_saw_what_is_wanted(controller: Controller, 
     ],
 )
 def test_whatever_else_is_wanted_asks_the_host(controller: Controller, wishes: dict[str, t.Any]) -> None:
-    controller.variables["ansible_facts"] = in_order_now(controller)
     controller.run(DONE, **wishes)
     assert controller.connection.worker_calls == 1
 
 
-@pytest.mark.parametrize("changed", [{"run": 1}, {"until": 0.0}, {"components": {}}])
-def test_what_no_longer_holds_is_not_believed(controller: Controller, changed: dict[str, t.Any]) -> None:
-    stated = in_order_now(controller)[in_order.FACT]
-    controller.variables["ansible_facts"] = {in_order.FACT: {**stated, **changed}}
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize("arch", ["amd64", "arm64"])
+def test_the_checksum_of_this_architecture_is_still_learned(controller: Controller, arch: str) -> None:
+    lock = controller.write("releases.lock.yml", f"{AMD64.replace('amd64', arch)}: {'b' * 64}\n")
+    controller.run(DONE, release=UNPUBLISHED, lock=lock)
+    assert controller.connection.worker_calls == (0 if arch == "amd64" else 1)
+
+
+@pytest.mark.usefixtures("seen")
+def test_what_was_seen_is_of_one_host(controller: Controller) -> None:
+    controller.variables["inventory_hostname"] = "app2"
     controller.run(DONE)
     assert controller.connection.worker_calls == 1
 
 
-def test_a_change_on_the_host_ends_what_was_seen(controller: Controller) -> None:
-    result = controller.run({**DONE, "changed": True, "effect": "reload"})
-    assert result["ansible_facts"][in_order.FACT]["components"] == {}
-    assert "opswatch_started" not in result["ansible_facts"]
-    started = controller.run({**DONE, "changed": True, "effect": "restart"})["ansible_facts"]
-    assert (started["opswatch_started"], started[in_order.FACT]["components"]) == (True, {})
-    assert "ansible_facts" not in controller.run({**DONE, "changed": True, "effect": "restart"}, check=True)
+@pytest.mark.usefixtures("seen")
+def test_what_was_seen_long_ago_is_not_believed(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = time.monotonic() + in_order.GOOD_FOR
+    monkeypatch.setattr(in_order.time, "monotonic", lambda: later)
+    controller.run(DONE)
+    assert controller.connection.worker_calls == 1
+
+
+FAILED = {"failed": True, "msg": "no"}
+
+
+@pytest.mark.usefixtures("seen")
+@pytest.mark.parametrize(
+    ("answer", "check", "left"),
+    [
+        ({**DONE, "changed": True}, False, []),
+        (FAILED, False, []),
+        (DONE, False, ["other"]),
+        ({**DONE, "changed": True}, True, ["other"]),
+    ],
+)
+def test_a_change_on_the_host_ends_what_was_seen(
+    controller: Controller, answer: dict[str, t.Any], check: bool, left: list[str]
+) -> None:
+    controller.run(answer, check=check, version="1.2.4")
+    assert [name for name in (WISH["name"], "other") if in_order.seen(HOST, name)] == left
+
+
+def test_what_was_started_is_a_fact_beside_those_of_the_worker(controller: Controller) -> None:
+    answer = {**DONE, "changed": True, "effect": "restart", "ansible_facts": {"a": 1}}
+    assert controller.run(answer)["ansible_facts"] == {"a": 1, "opswatch_started": True}
 
 
 def make_mirror(folder: Path, sums: str = "") -> str:

@@ -10,6 +10,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play import Play
@@ -18,7 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.connection.local import Connection as LocalConnection
 from ansible.plugins.loader import action_loader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_order, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_host import FOLDERS
 
 VERSION = {name: role_facts._read(name, "defaults", "main.yml")[f"{name}_version"] for name in role_facts.components()}
@@ -198,11 +199,20 @@ def state(in_order: bool) -> dict[str, t.Any]:
     return {"in_order": in_order, "fingerprint": "f", "generation": 1, "others": [], "warnings": []}
 
 
+@pytest.fixture(autouse=True)
+def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(C, "DEFAULT_LOCAL_TMP", str(tmp_path_factory.mktemp("run")))
+
+
 def test_components_that_are_there_are_looked_at_in_one_call(controller: Controller) -> None:
     seen = {"prometheus": state(True), "node_exporter": state(False)}
-    result = controller.run(there(*READY), {"components": seen})
+    result = controller.run(there(*READY), {"components": seen, "ansible_facts": {"a": 1}})
     assert (len(controller.connection.looks), controller.connection.modules) == (1, 1)
-    assert list(result["ansible_facts"]["opswatch_in_order"]["components"]) == ["prometheus"]
+    assert result == {"changed": False, "ansible_facts": {"a": 1}}
+    assert in_order.seen("app1", "prometheus") == state(True)
+    assert in_order.seen("app1", "node_exporter") is None
+    controller.run(answer([]), monitoring_mirror="http://127.0.0.1:9", info=[])
+    assert in_order.seen("app1", "prometheus") is None, "the host has changed since"
 
 
 @pytest.mark.parametrize(
@@ -220,13 +230,13 @@ def test_components_that_are_there_are_looked_at_in_one_call(controller: Control
 def test_a_component_alone_is_looked_at_when_its_turn_comes(
     controller: Controller, said: str, given: dict[str, t.Any]
 ) -> None:
-    assert "ansible_facts" not in controller.run(said, **given)
+    controller.run(said, **given)
     assert controller.connection.modules == 0
 
 
 def test_a_look_that_fails_leaves_it_to_the_components(controller: Controller) -> None:
-    result = controller.run(there(*READY), {"failed": True, "msg": "no"})
-    assert result == {"changed": False}
+    assert controller.run(there(*READY), {"failed": True, "msg": "no"}) == {"changed": False}
+    assert in_order.seen("app1", "prometheus") is None
 
 
 # --- what the host says ---

@@ -272,7 +272,7 @@ CASES = {
         WANTED, replace(RUNNING, unit=None), f"{NEW} restart prove commit prune", "restart", 5, 4
     ),
     "mode changed by hand": Case(
-        WANTED, replace(RUNNING, files=holding(app_yml=Seen(RELOADED.sha256, access=False))), "access"
+        WANTED, replace(RUNNING, files=holding(app_yml=Seen(RELOADED.sha256, access=False))), "access commit"
     ),
     "link changed by hand": Case(WANTED, replace(RUNNING, wrong_links=("/usr/local/bin/app",)), "links"),
     "service stopped": Case(
@@ -523,7 +523,7 @@ def test_files_are_named_as_people_find_them() -> None:
     assert "update live/targets.yml, secrets/web.yml" in words
     assert "remove secrets/old_token" in words
     unreadable = replace(RUNNING, files={key: replace(seen, access=False) for key, seen in RUNNING.files.items()})
-    (access,) = plan(WANTED, unreadable).steps
+    access, _commit = plan(WANTED, unreadable).steps
     assert access.about == "app.yml, boot.yml, live/targets.yml, secrets/web.yml"
 
 

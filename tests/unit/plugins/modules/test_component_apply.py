@@ -331,7 +331,7 @@ def test_old_generations_go(running: Host) -> None:
 
 def test_edited_file_keeps_its_mode_and_owner_for_the_account(running: Host) -> None:
     os.chmod(f"{running.layout.etc}/app.conf", 0o666)
-    assert running.run(running.wish())["actions"] == ["repaired owner and mode of app.conf"]
+    assert running.run(running.wish())["actions"] == ["repaired owner and mode of app.conf", "committed generation 1"]
     assert os.stat(f"{running.layout.etc}/app.conf").st_mode & 0o777 == 0o640
 
 
@@ -696,13 +696,13 @@ def test_what_is_in_order_has_the_mark_of_what_was_wanted(settled: Host) -> None
 
 
 def test_what_nobody_has_looked_at_again_is_not_in_order(running: Host) -> None:
-    assert in_order(running.layout, (), 3).needs == ("settle the last change, at which nobody looked a second time",)
+    assert in_order(running.layout).needs == ("settle the last change, at which nobody looked a second time",)
     running.run(running.wish())
-    assert in_order(running.layout, (), 3).needs == ()
+    assert in_order(running.layout).needs == ()
 
 
 def test_nothing_is_in_order_where_nothing_is(host: Host) -> None:
-    assert in_order(host.layout, (), 3).needs == ("install it",)
+    assert in_order(host.layout).needs == ("bring a generation into force",)
 
 
 def _edit(path: str) -> None:
@@ -728,29 +728,37 @@ def _edit(path: str) -> None:
 )
 def test_whatever_a_run_would_mend_is_not_in_order(settled: Host, harm: t.Callable[[Layout], None]) -> None:
     harm(settled.layout)
-    state = in_order(settled.layout, (), 3)
+    state = in_order(settled.layout)
     assert state.needs
     assert settled.run(settled.wish())["changed"] is True
     second_look(settled.layout, 0)
-    assert in_order(settled.layout, (), 3).needs == ()
+    assert in_order(settled.layout).needs == ()
 
 
 def test_a_service_that_does_not_run_is_not_in_order(settled: Host) -> None:
     settled.systemd.set(settled.layout.unit_name, state="inactive")
-    assert "start daemon.service" in in_order(settled.layout, (), 3).needs
+    assert "start daemon.service" in in_order(settled.layout).needs
 
 
 def test_fewer_generations_than_there_are(settled: Host) -> None:
     for number in range(2, 5):
         settled.run(settled.wish(conf=str(number)))
     second_look(settled.layout, 0)
-    assert in_order(settled.layout, (), 3).needs == ()
+    assert in_order(settled.layout).needs == in_order(settled.layout, (), 3).needs == ()
     assert in_order(settled.layout, (), 2).needs == ("remove old generations 2",)
+
+
+def test_a_mode_that_was_changed_is_in_the_manifest(settled: Host) -> None:
+    wish = settled.wish()
+    wish["files"] = [{**file, "mode": "0600"} for file in wish["files"]]
+    assert "repaired owner and mode of app.conf, secrets/token, live/a.yml" in settled.run(wish)["actions"]
+    second_look(settled.layout, 0)
+    assert in_order(settled.layout).needs == ()
 
 
 def test_what_others_have_put_there_is_told(settled: Host) -> None:
     Path(settled.layout.etc, "theirs").write_text("")
-    state = in_order(settled.layout, (), 3)
+    state = in_order(settled.layout)
     assert state.needs == ()
     assert "theirs" in state.warnings[0]
 
