@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.testbed import scenario
+from tests.testbed import hosts, scenario
 from tests.testbed.scenario import Alertmanager, Prometheus, wait_for
 
 HOST = "opswatch-upgrade"
@@ -286,7 +286,7 @@ def lose_power(inventories: list[Path], until: Callable[[], bool], **extra: Any)
     scenario.container(HOST).kill()
     assert scenario.finish(begun).rc != 0
     scenario.container(HOST).start()
-    wait_for("the host is back", lambda: scenario.host(HOST).run("systemctl is-system-running --wait").rc in (0, 1), 60)
+    hosts.wait_until_booted(scenario.container(HOST))
 
 
 @pytest.mark.parametrize(
