@@ -125,7 +125,7 @@ def test_access_changed_by_hand(host: Host, change: t.Callable[[Path], None]) ->
     change(host.path("config", "app.yml"))
     seen = host.see()
     assert seen.files["config", "app.yml"] == Seen(FILES[0].sha256, access=False)
-    assert plan(host.desired, seen).kinds() == ["access"]
+    assert plan(host.desired, seen).kinds() == ["access", "commit"]
 
 
 def test_file_edited_by_hand(host: Host) -> None:
