@@ -95,8 +95,8 @@ class ActionModule(ActionBase):
         unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
         payload = self._payload(args, files, arguments, unit)
 
-        host = str(task_vars.get("inventory_hostname", ""))
-        if found := self._nothing_to_do(host, payload):
+        host = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
+        if found := _nothing_to_do(host, payload):
             return in_order.result(found)
         in_order.forget(host, args["name"])  # before, as a task that fails may be rescued
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
@@ -109,16 +109,6 @@ class ActionModule(ActionBase):
         if (result.get("changed") or result.get("failed")) and not self._task.check_mode:
             in_order.forget(host)
         return self._present(args, files, unit, result)
-
-    def _nothing_to_do(self, host: str, payload: dict[str, t.Any]) -> in_order.Seen | None:
-        """What the preflight saw of the component, if that is what is wanted."""
-        found = None if self._task.delegate_to else in_order.seen(host, payload["name"])
-        release = payload["release"]
-        if found is None or (release["unpublished"] and not release["checksums"].get(found["architecture"])):
-            return None  # the checksum is still to be learned
-        desired, _contents = wanted(payload)
-        fits = found["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"])
-        return found if fits else None
 
     def _check_shared(self, task_vars: dict[str, t.Any]) -> None:
         """What all roles share, for plays without the preflight. Ansible's own check starts a process each time."""
@@ -238,6 +228,17 @@ class ActionModule(ActionBase):
             diffs.append(file_diff(f"/etc/systemd/system/{name}.service", before.get(unit_key), new_unit))
         result["diff"] = diffs
         return result
+
+
+def _nothing_to_do(host: str, payload: dict[str, t.Any]) -> in_order.Seen | None:
+    """What the preflight saw of the component on that host, if it is what is wanted."""
+    found = in_order.seen(host, payload["name"])
+    release = payload["release"]
+    if found is None or (release["unpublished"] and not release["checksums"].get(found["architecture"])):
+        return None  # the checksum is still to be learned
+    desired, _contents = wanted(payload)
+    fits = found["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"])
+    return found if fits else None
 
 
 def _text(content: t.Any) -> str:

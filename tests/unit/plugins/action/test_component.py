@@ -86,6 +86,7 @@ class Controller:
             "ansible_remote_tmp": str(folder / "remote"),
             "ansible_pipelining": True,
         }
+        self.delegate_to = ""
         self.connection: Connection
         self.sent: list[dict[str, t.Any]] = []
         real = ActionBase._execute_module
@@ -98,12 +99,10 @@ class Controller:
 
     def run(self, *answers: dict[str, t.Any], check: bool = False, diff: bool = False, **wishes: t.Any) -> t.Any:
         """The result of the task. With answers, the worker is not run: it says them, one after the other."""
-        play = {
-            "hosts": "all",
-            "check_mode": check,
-            "diff": diff,
-            "tasks": [{"opswatch.monitoring.component": {**WISH, **wishes}}],
-        }
+        task_of_it = {"opswatch.monitoring.component": {**WISH, **wishes}}
+        if self.delegate_to:
+            task_of_it["delegate_to"] = self.delegate_to
+        play = {"hosts": "all", "check_mode": check, "diff": diff, "tasks": [task_of_it]}
         path = self.folder / "play.yml"
         path.write_text(yaml.safe_dump([play], sort_keys=False))
         loader = DataLoader()
@@ -266,6 +265,18 @@ def test_what_was_seen_is_of_one_host(controller: Controller) -> None:
     controller.variables["inventory_hostname"] = "app2"
     controller.run(DONE)
     assert controller.connection.worker_calls == 1
+
+
+@pytest.mark.usefixtures("seen")
+def test_a_task_that_is_delegated_goes_by_what_was_seen_there(controller: Controller) -> None:
+    controller.delegate_to = "app2"
+    controller.variables["ansible_delegated_vars"] = {"app2": dict(controller.variables)}
+    controller.run({**DONE, "changed": True})
+    assert controller.connection.worker_calls == 1
+    assert in_order.seen(HOST, WISH["name"]), "it is another host that has changed"
+    controller.variables["inventory_hostname"], controller.delegate_to = "app2", HOST
+    controller.run()
+    assert controller.connection.worker_calls == 0
 
 
 @pytest.mark.usefixtures("seen")
