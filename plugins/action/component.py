@@ -89,15 +89,17 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _result, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
-        self._check_shared(task_vars)
+        host = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
+        seen = in_order.seen(host, args["name"])
+        if seen is None:  # else the preflight of this run has held them against their types
+            self._check_shared(task_vars)
         files = self._render_files(args["files"], task_vars) if args["state"] == "present" else []
         arguments = [*args["arguments"], *render_flags(args["flags"], args["flag_style"])]
         unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
         payload = self._payload(args, files, arguments, unit)
 
-        host = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
-        if found := _nothing_to_do(host, payload):
-            return in_order.result(found)
+        if seen and _is_wanted(seen, payload):
+            return in_order.result(seen)
         in_order.forget(host, args["name"])  # before, as a task that fails may be rescued
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         if result.get("archive_wanted"):
@@ -230,15 +232,13 @@ class ActionModule(ActionBase):
         return result
 
 
-def _nothing_to_do(host: str, payload: dict[str, t.Any]) -> in_order.Seen | None:
-    """What the preflight saw of the component on that host, if it is what is wanted."""
-    found = in_order.seen(host, payload["name"])
+def _is_wanted(seen: in_order.Seen, payload: dict[str, t.Any]) -> bool:
+    """Whether what the preflight saw of the component is what is wanted."""
     release = payload["release"]
-    if found is None or (release["unpublished"] and not release["checksums"].get(found["architecture"])):
-        return None  # the checksum is still to be learned
+    if release["unpublished"] and not release["checksums"].get(seen["architecture"]):
+        return False  # the checksum is still to be learned
     desired, _contents = wanted(payload)
-    fits = found["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"])
-    return found if fits else None
+    return bool(seen["fingerprint"] == fingerprint(desired, release["programs"], payload["packages"]))
 
 
 def _text(content: t.Any) -> str:

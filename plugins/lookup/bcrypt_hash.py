@@ -24,9 +24,8 @@ options:
     type: str
     required: true
   dir:
-    description: The folder of secrets on the control node.
+    description: The folder of secrets on the control node. Without it, C(monitoring_secrets_dir) of the host.
     type: path
-    required: true
 """
 
 EXAMPLES = r"""
@@ -47,8 +46,7 @@ import re
 import typing as t
 
 from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretLookup
 
 try:
     import bcrypt
@@ -62,15 +60,14 @@ GENERATED = re.compile(rb"[A-Za-z0-9_-]{32}")
 LEAST_COST = 4
 
 
-class LookupModule(LookupBase):
+class LookupModule(SecretLookup):
     def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
-        self.set_options(var_options=variables, direct=kwargs)
         if bcrypt is None:
             raise AnsibleError(
                 "The control node lacks the Python package bcrypt, which hashes passwords. "
                 "What to do: pip install bcrypt (or the package python3-bcrypt)."
             )
-        folder = SecretsDir(self.get_option("dir"), read_only=bool((variables or {}).get("ansible_check_mode")))
+        folder = self.folder(variables, kwargs)
         password = self.get_option("password").encode()
         if len(password) > 72:
             raise AnsibleError("A password has more than 72 bytes, which bcrypt cannot hash. What to do: shorten it.")

@@ -24,9 +24,8 @@ options:
     elements: str
     required: true
   dir:
-    description: The folder of secrets on the control node.
+    description: The folder of secrets on the control node. Without it, C(monitoring_secrets_dir) of the host.
     type: path
-    required: true
 """
 
 EXAMPLES = r"""
@@ -44,14 +43,12 @@ _raw:
 
 import typing as t
 
-from ansible.plugins.lookup import LookupBase
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority import certificate
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretLookup
 
 
-class LookupModule(LookupBase):
+class LookupModule(SecretLookup):
     def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[dict[str, str]]:
-        self.set_options(var_options=variables, direct=kwargs)
-        folder = SecretsDir(self.get_option("dir"), read_only=bool((variables or {}).get("ansible_check_mode")))
+        folder = self.folder(variables, kwargs)
         names = list(dict.fromkeys([*self.get_option("names"), "localhost", "127.0.0.1"]))
         return [certificate(folder, host, names) for host in terms]

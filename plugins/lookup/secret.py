@@ -19,9 +19,8 @@ options:
     elements: str
     required: true
   dir:
-    description: The folder of secrets on the control node.
+    description: The folder of secrets on the control node. Without it, C(monitoring_secrets_dir) of the host.
     type: path
-    required: true
 """
 
 EXAMPLES = r"""
@@ -40,12 +39,10 @@ _raw:
 import secrets
 import typing as t
 
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER, SecretsDir
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER, SecretLookup
 
 
-class LookupModule(LookupBase):
+class LookupModule(SecretLookup):
     def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
-        self.set_options(var_options=variables, direct=kwargs)
-        folder = SecretsDir(self.get_option("dir"), read_only=bool((variables or {}).get("ansible_check_mode")))
+        folder = self.folder(variables, kwargs)
         return [folder.keep(name, lambda: secrets.token_urlsafe(24), PLACEHOLDER) for name in terms]

@@ -17,11 +17,10 @@ from ansible.module_utils.api import generate_jittered_backoff, retry_with_delay
 from ansible.module_utils.urls import open_url
 
 from ._errors import ComponentError
-from ._release import Source, shown
+from ._release import Source, listed_sum, shown
 
 FETCH_ERRORS = (OSError, http.client.HTTPException)
 SILENCE = 20  # seconds without a word after which a server is given up
-_SUM = re.compile(r"^([0-9a-f]{64})[ \t]+[*]?(\S+)$")
 _LOCKED = re.compile(r"""^["']?([^"'#:\s]+)["']?\s*:\s*["']?(?:sha256:)?([0-9a-f]{64})["']?\s*(?:#.*)?$""")
 _NO_SUM = "state it in releases.lock.yml beside the inventory (the path below the host: its SHA-256)"
 
@@ -53,14 +52,6 @@ def find_checksum(source: Source) -> tuple[str, str]:
         return "", f"nothing, as upstream publishes no checksum: what {brought} is what holds from now on"
     seen = f"upstream publishes none, and {shown(source.base)} is no https address" if source.unpublished else ""
     raise ComponentError(f"no checksum is known for {source.path}", seen, _NO_SUM)
-
-
-def listed_sum(text: str, path: str) -> str:
-    """The SHA-256 of a release in its own checksum file, which may hold nothing else; empty where it is not there."""
-    if re.fullmatch("[0-9a-f]{64}", text.strip()):
-        return text.strip()
-    matches = (_SUM.match(line.strip()) for line in text.splitlines())
-    return next((one[1] for one in matches if one and os.path.basename(one[2]) == os.path.basename(path)), "")
 
 
 def _text(url: str, may_be_missing: bool) -> str:

@@ -32,30 +32,6 @@ SERVICE_ACCOUNT = "opswatch"
 ROUNDS, LENGTH = 10000, 50
 PATIENCE = 120  # seconds that its command for a reset may take
 
-# Documented in plugins/modules/grafana_admin.py.
-OPTIONS: dict[str, t.Any] = {
-    "url": {"type": "str", "default": "http://127.0.0.1:3000"},
-    "ca_path": {"type": "path"},
-    "server_name": {"type": "str"},
-    "timeout": {"type": "float", "default": 30.0},
-    "user": {"type": "str", "default": "admin"},
-    "password": {"type": "str", "required": True, "no_log": True},
-    "token_name": {"type": "str", "default": "opswatch", "no_log": False},
-    "datasources": {"type": "list", "elements": "str"},
-    "plugins": {"type": "path"},
-    "dashboards": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "path": {"type": "str", "required": True},
-            "owner": {"type": "str", "required": True},
-            # Not secret, but hundreds of kilobytes: the log of the host is to have none of them.
-            "tree": {"type": "str", "no_log": True},
-        },
-    },
-}
-
 
 class Host(t.NamedTuple):
     """Where things are on the host."""
@@ -64,7 +40,7 @@ class Host(t.NamedTuple):
 
     @property
     def folder(self) -> str:
-        """For root alone: the password that was proved last, and the token."""
+        """For root alone: the password that was proved last, the token, and what else was brought last."""
         return f"{self.layout.home}/admin"
 
     @property
@@ -74,6 +50,10 @@ class Host(t.NamedTuple):
     @property
     def token_file(self) -> str:
         return f"{self.folder}/token"
+
+    @property
+    def brought_file(self) -> str:
+        return f"{self.folder}/brought.json"
 
     @property
     def datasources(self) -> str:
@@ -111,12 +91,12 @@ class Administrator:
                 self.does(f"reset the password of {self.user}", "")
                 return False
             self._reset()
-            self._keep(self.host.password_file, self.password)
+            keep_secret(self.host, self.host.password_file, self.password)
         # What the next reset logs in with.
-        elif _read(self.host.password_file) != self.password and self.does(
+        elif read_secret(self.host.password_file) != self.password and self.does(
             "note the password that was proved", "noted the password that was proved"
         ):
-            self._keep(self.host.password_file, self.password)
+            keep_secret(self.host, self.host.password_file, self.password)
         return True
 
     def login(self) -> Grafana:
@@ -155,7 +135,7 @@ class Administrator:
 
     def _by_earlier_password(self) -> str:
         """Why it did not work; empty where it says that it did."""
-        earlier = _read(self.host.password_file)
+        earlier = read_secret(self.host.password_file)
         if earlier in ("", self.password):
             return "no other one is known"
         change = {"oldPassword": earlier, "newPassword": self.password, "confirmNew": self.password}
@@ -212,11 +192,11 @@ class Administrator:
     def ensure_token(self, name: str) -> bool:
         """A token that works, of the service account for automation. Made anew only where there is none; False where it
         would only be made."""
-        token = _read(self.host.token_file)
+        token = read_secret(self.host.token_file)
         if token and _is_let_in(self._connect(token=token)):
             return True
         if made := self.does("make a token for automation", f"made a token for automation, {self.host.token_file}"):
-            self._keep(self.host.token_file, self._new_token(name))
+            keep_secret(self.host, self.host.token_file, self._new_token(name))
         return made
 
     def _new_token(self, name: str) -> str:
@@ -272,10 +252,6 @@ class Administrator:
             if self.does(f"remove plugins that nothing needs, {path}", f"removed plugins that nothing needs, {path}"):
                 _files.remove(path)
 
-    def _keep(self, path: str, secret: str) -> None:
-        _files.make_folder(self.host.folder, 0o700)
-        _files.write_file(path, secret.encode(), 0o600)
-
 
 def unused_plugins(wanted: str, layout: Layout) -> list[str]:
     home = os.path.dirname(wanted)
@@ -302,8 +278,13 @@ def _is_let_in(grafana: Grafana) -> bool:
     return True
 
 
-def _read(path: str) -> str:
+def read_secret(path: str) -> str:
     return _files.read_bytes(path).decode(errors="replace").strip()
+
+
+def keep_secret(host: Host, path: str, secret: str) -> None:
+    _files.make_folder(host.folder, 0o700)
+    _files.write_file(path, secret.encode(), 0o600)
 
 
 def hashed(password: str, salt: str) -> str:

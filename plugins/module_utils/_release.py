@@ -17,6 +17,7 @@ from ._errors import ComponentError
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 MARK = ".opswatch.json"
 PARTIAL = ".partial-"  # what the name of a release begins with until it is whole
+_SUM = re.compile(r"^([0-9a-f]{64})[ \t]+[*]?(\S+)$")
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,11 @@ def is_installed(folder: str, programs: t.Iterable[str]) -> bool:
 def installed_checksum(folder: str) -> str:
     """SHA-256 of what a release was unpacked from; empty where none is installed."""
     return str((_files.read_json(os.path.join(folder, MARK)) or {}).get("sha256", ""))
+
+
+def listed_sum(text: str, path: str) -> str:
+    """The SHA-256 of a release in its own checksum file, which may hold nothing else; empty where it is not there."""
+    if re.fullmatch("[0-9a-f]{64}", text.strip()):
+        return text.strip()
+    matches = (_SUM.match(line.strip()) for line in text.splitlines())
+    return next((one[1] for one in matches if one and os.path.basename(one[2]) == os.path.basename(path)), "")

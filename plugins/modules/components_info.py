@@ -85,10 +85,17 @@ components:
       description: The other components that are on the host.
       type: list
       elements: str
+    inside:
+      description: Of Grafana, what M(opswatch.monitoring.grafana_admin) brought last and that all of it is still there, as its API
+        says. Nothing where something may have to be done.
+      type: dict
     fingerprint:
       description: A SHA-256 over what the manifest says; equal to that of what is wanted where nothing has to be changed.
       type: str
 """
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
@@ -96,6 +103,7 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order impo
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
 from ansible_collections.opswatch.monitoring.plugins.module_utils._release import architecture
 
+LOOKERS = 4
 COMPONENT = {
     "name": {"type": "str", "required": True},
     "packages": {"type": "list", "elements": "str", "default": []},
@@ -109,22 +117,33 @@ def main() -> None:
         supports_check_mode=True,
     )
     all_of_them = [{"name": name, "packages": [], "generations": None} for name in installed_components()]
-    found = {}
     try:
-        for wanted in module.params["components"] or all_of_them:
-            layout = Layout(wanted["name"])
-            state = look(layout, wanted["packages"], wanted["generations"])
-            found[layout.name] = {
-                **state._asdict(),
-                "in_order": not state.needs,
-                "others": layout.others(),
-                "architecture": architecture(),
-            }
+        with ThreadPoolExecutor(LOOKERS) as pool:  # what takes time is to wait, for systemd and Grafana
+            found = dict(pool.map(_look, module.params["components"] or all_of_them))
     except OSError as error:
         module.fail_json(msg=f"The host cannot be looked at: {error}. What to do: run the play with become: true")
     except ComponentError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, components=found)
+
+
+def _look(wanted: t.Mapping[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
+    layout = Layout(wanted["name"])
+    state = look(layout, wanted["packages"], wanted["generations"])
+    return layout.name, {
+        **state._asdict(),
+        "in_order": not state.needs,
+        "others": layout.others(),
+        "architecture": architecture(),
+        "inside": _inside(layout) if layout.name == "grafana" and not state.needs else None,
+    }
+
+
+def _inside(layout: Layout) -> dict[str, t.Any] | None:
+    from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Host
+    from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_inside import look as look_inside
+
+    return look_inside(Host(layout))
 
 
 if __name__ == "__main__":

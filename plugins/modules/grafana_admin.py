@@ -122,14 +122,13 @@ ready:
 """
 
 import os
-import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _http
-from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboard_sync import Sync, run_all
-from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import unpacked
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
-from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import OPTIONS, Administrator, Host
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Host
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_inside import Inside
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_wanted import OPTIONS
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 
 NOTHING_THERE = ["would prove the login of the administrator", "would make a token for automation"]
@@ -137,41 +136,30 @@ NOTHING_THERE = ["would prove the login of the administrator", "would make a tok
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    params = module.params
     host = Host(Layout("grafana"))
     if module.check_mode and not os.path.exists(host.layout.current):
         module.exit_json(changed=True, actions=NOTHING_THERE, token_file=host.token_file, ready=False)
     _http.require_requests(module)
-    api = {key: params[key] for key in ("url", "ca_path", "server_name", "timeout")}
-    administrator = Administrator(host, api, params["user"], params["password"], module.check_mode)
-    syncs: list[Sync] = []
-    ready = False
+    inside = Inside(host, module.params, module.check_mode)
     try:
-        if administrator.ensure_login():
-            ready = administrator.ensure_token(params["token_name"])
-            if params["datasources"] is not None:
-                administrator.prune_datasources(params["datasources"])
-        if params["plugins"]:
-            administrator.prune_plugins(params["plugins"])
-        if ready:
-            grafana = administrator.automation()
-            trees = params["dashboards"]
-            syncs = [Sync(grafana, "", one["owner"], True, module.check_mode) for one in trees]
-            run_all([(sync, unpacked(one["tree"])) for sync, one in zip(syncs, trees)])
+        inside.bring()
+        if inside.ready and not module.check_mode:
+            inside.note()
     except (ComponentError, OSError) as error:
         if module.check_mode and isinstance(error, _http.ApiError) and _is_elsewhere(error.status):
             module.warn(
                 f"What would become of login, token and dashboards is not known, as Grafana did not answer: {error}"
             )
             module.exit_json(changed=False, actions=[], token_file=host.token_file, ready=False)
-        module.fail_json(msg=str(error), actions=_actions(administrator, syncs))
-    actions = _actions(administrator, syncs)
-    # What was left alone is said too, and is no change.
-    changed = bool(administrator.actions) or any(sync.outcome.diff for sync in syncs)
-    result = {"changed": changed, "actions": actions, "token_file": host.token_file, "ready": ready}
-    if module._diff and changed:
-        login = {"before": "", "after": "".join(f"{action}\n" for action in administrator.actions)}
-        result["diff"] = [login, *(diff for sync in syncs for diff in sync.outcome.diff)]
+        module.fail_json(msg=str(error), actions=inside.actions)
+    result = {
+        "changed": inside.changed,
+        "actions": inside.actions,
+        "token_file": host.token_file,
+        "ready": inside.ready,
+    }
+    if module._diff and inside.changed:
+        result["diff"] = inside.diff
     module.exit_json(**result)
 
 
@@ -179,10 +167,6 @@ def _is_elsewhere(status: int) -> bool:
     """Whether Grafana may be at another address as long as a change of it is not made: no answer, that of a server which
     speaks TLS (400), or that of another path."""
     return status in (0, 400, 404) or 300 <= status < 400
-
-
-def _actions(administrator: Administrator, syncs: t.Sequence[Sync]) -> list[str]:
-    return [*administrator.actions, *(action for sync in syncs for action in sync.outcome.actions)]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import typing as t
 
@@ -26,6 +27,20 @@ PASSWORD_FILE = "datasource_password"
 # of a secret is one of them, which the unit sets.
 DOLLAR = "${OPSWATCH_DOLLAR}"
 TITLES = {"prometheus": "Prometheus", "alertmanager": "Alertmanager", "loki": "Loki"}
+
+
+def build_files(settings: Map, sources: Map, folder: str) -> list[dict[str, t.Any]]:
+    """The files of a component: grafana.ini, the provisioned datasources (JSON is YAML), and the secrets of both.
+
+    C(sources): as build_datasources gives them.
+    """
+    ini = build_ini(settings, folder)
+    provisioned = json.dumps(sources["file"], indent=4) + "\n"
+    return [
+        {"path": "grafana.ini", "content": ini["text"]},
+        {"path": "provisioning/datasources/opswatch.yml", "content": provisioned},
+        {"path": "", "place": "secret", "contents": {**ini["secrets"], **sources["secrets"]}},
+    ]
 
 
 # --- grafana.ini ---

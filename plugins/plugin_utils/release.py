@@ -14,8 +14,8 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.compat.version import LooseVersion
 
-from ..module_utils._fetch import listed_sum
 from ..module_utils._plan import older
+from ..module_utils._release import listed_sum
 
 ARCHITECTURES = ("amd64", "arm64")
 LOCK_NAME = "releases.lock.yml"

@@ -12,11 +12,28 @@ import typing as t
 from contextlib import contextmanager
 
 from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
 
 # The folder stands beside the inventory, which Ansible may read as a whole: without an ending that it skips, the word
 # in such a file would become the name of a host.
 ENDING = ".txt"
 PLACEHOLDER = "made-by-the-first-real-run"
+VARIABLE = "monitoring_secrets_dir"
+
+
+class SecretLookup(LookupBase):
+    """A lookup for what is kept in the folder that it is told, or in that of the host.
+
+    The second is not an argument of the roles' variables, as Ansible would work it out for each of them, used or not.
+    """
+
+    def folder(self, variables: dict[str, t.Any] | None, kwargs: dict[str, t.Any]) -> SecretsDir:
+        variables = variables or {}
+        self.set_options(var_options=variables, direct=kwargs)
+        path = self.get_option("dir") or self._templar.template(variables.get(VARIABLE))
+        if not path:
+            raise AnsibleError(f"It is not known where secrets are kept. What to do: give dir, or set {VARIABLE}.")
+        return SecretsDir(os.path.expanduser(path), read_only=bool(variables.get("ansible_check_mode")))
 
 
 class SecretsDir:
@@ -73,7 +90,7 @@ class SecretsDir:
         except OSError as error:
             raise AnsibleError(
                 f"The secret {path} cannot be written: {error}. What to do: make the folder writable, "
-                "or set monitoring_secrets_dir to one that is."
+                f"or set {VARIABLE} to one that is."
             ) from error
 
     def _write(self, path: str, secret: str) -> None:

@@ -11,14 +11,17 @@ from pathlib import Path
 import bcrypt
 import pytest
 from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, lookup_loader
+from ansible.template import Templar, trust_as_template
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import ENDING, PLACEHOLDER
 from cryptography import x509
 
 
 def lookup(name: str, *terms: str, check_mode: bool = False, variables: t.Any = None, **options: t.Any) -> list[t.Any]:
-    plugin = lookup_loader.get(f"opswatch.monitoring.{name}")
     variables = {"ansible_check_mode": check_mode, **(variables or {})}
+    templar = Templar(loader=DataLoader(), variables=variables)
+    plugin = lookup_loader.get(f"opswatch.monitoring.{name}", templar=templar)
     return plugin.run(list(terms), variables=variables, **options)
 
 
@@ -40,8 +43,16 @@ def test_secret_in_check_mode(tmp_path: Path) -> None:
 
 
 def test_secret_needs_a_folder() -> None:
-    with pytest.raises(AnsibleError, match="dir"):
+    with pytest.raises(AnsibleError, match="give dir, or set monitoring_secrets_dir"):
         lookup("secret", "one")
+
+
+def test_the_folder_is_that_of_the_host_unless_it_is_told(tmp_path: Path) -> None:
+    variables = {"base": str(tmp_path), "monitoring_secrets_dir": trust_as_template("{{ base }}/of the host")}
+    (one,) = lookup("secret", "one", variables=variables)
+    assert (tmp_path / "of the host" / f"one{ENDING}").read_text() == one + "\n"
+    (other,) = lookup("secret", "one", variables=variables, dir=str(tmp_path))
+    assert other != one
 
 
 # --- bcrypt_hash ---

@@ -21,7 +21,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _dashboard_sync, _http
 from ansible_collections.opswatch.monitoring.plugins.module_utils._dashboards import clean, packed, unpacked
-from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Administrator
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_admin import Administrator, Host
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_inside import look
+from ansible_collections.opswatch.monitoring.plugins.module_utils._grafana_wanted import OPTIONS, mark
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.modules import (
     grafana_admin,
@@ -602,6 +604,72 @@ def test_login_token_and_dashboards_at_once(
     again = admin(shop=tree, money=other)
     assert (again["changed"], again["actions"]) == (False, [])
     assert len(modules.grafana.asked()) - asked == 7, "login, token, one listing, and each dashboard once"
+
+
+@pytest.fixture
+def brought(admin: t.Callable[..., dict[str, t.Any]], tree: Path, tmp_path: Path) -> Host:
+    """A host on which the dashboards of a shop were brought, twice, as the first time makes the token."""
+    for _run in range(2):
+        admin(shop=tree)
+    return Host(Layout("grafana", str(tmp_path / "host")))
+
+
+def test_what_was_brought_is_seen_without_being_told(brought: Host, modules: Modules, tree: Path) -> None:
+    seen = look(brought)
+    assert seen
+    trees = [{"path": str(tree), "owner": "shop", "tree": packed_tree(right_tree(tree))}]
+    told = {"url": modules.grafana.url, "timeout": 10.0, "user": "admin", "password": PASSWORD, "dashboards": trees}
+    wanted = {**{name: one.get("default") for name, one in OPTIONS.items()}, **told}
+    assert seen["mark"] == mark(wanted, seen["salt"])
+    assert seen["token_file"] == brought.token_file
+    for name, value in {"password": "another one", "user": "root", "datasources": ["mine"], "dashboards": []}.items():
+        assert mark({**wanted, name: value}, seen["salt"]) != seen["mark"]
+
+
+def test_what_was_brought_is_kept_for_root_alone_and_without_the_password(brought: Host) -> None:
+    kept = Path(brought.brought_file)
+    assert PASSWORD not in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_was_brought_is_noted_once(
+    brought: Host, admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path
+) -> None:
+    before = os.stat(brought.brought_file)
+    admin(shop=tree)
+    assert os.stat(brought.brought_file).st_ino == before.st_ino
+    write(tree, {"root.json": dashboard("root", "Another title")})
+    admin(True, shop=tree)
+    assert os.stat(brought.brought_file).st_ino == before.st_ino, "check mode notes nothing"
+    admin(shop=tree)
+    assert os.stat(brought.brought_file).st_ino != before.st_ino
+    assert look(brought)
+
+
+@pytest.mark.parametrize("harm", ["dashboard", "password", "token", "note", "dead", "no library"])
+def test_where_something_may_have_to_be_done_nothing_is_said(
+    harm: str, brought: Host, modules: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match harm:
+        case "dashboard":
+            model = modules.read("orders")["dashboard"]
+            model["panels"][0]["title"] = "by hand"
+            modules.grafana.ask("POST", "/api/dashboards/db", {"dashboard": model, "overwrite": True})
+        case "password":
+            change = {"oldPassword": PASSWORD, "newPassword": "by hand", "confirmNew": "by hand"}
+            assert modules.grafana.ask("PUT", "/api/user/password", change).status_code == 200
+        case "token":
+            os.remove(brought.token_file)
+        case "note":
+            os.truncate(brought.brought_file, 100)
+        case "dead":
+            modules.grafana.stop()
+        case "no library":
+            monkeypatch.setattr(_http, "REQUESTS_ERROR", "no module named requests")
+    assert look(brought) is None
+    if harm == "dead":
+        modules.grafana.start()
 
 
 @pytest.mark.parametrize(
