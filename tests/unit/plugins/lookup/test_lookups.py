@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import secrets
 import typing as t
 from pathlib import Path
@@ -130,6 +131,34 @@ def test_certificate_in_check_mode_writes_nothing(tmp_path: Path) -> None:
 
 
 # --- scrape_jobs, and the filters over it ---
+
+
+def test_a_task_asks_all_hosts_once() -> None:
+    """In a worker, whose hosts stay what they are; elsewhere they may change from one question to the next."""
+    hostvars: dict[str, t.Any] = {"web1": {}}
+    variables = {"groups": {"all": ["web1"], "node_exporter": ["web1"]}, "hostvars": hostvars}
+
+    def addresses() -> list[str]:
+        (job,) = lookup("scrape_jobs", variables=variables)
+        return list(job["targets"][0]["targets"])
+
+    def in_a_worker(said: t.Any) -> None:
+        first = addresses()
+        hostvars["web1"]["monitoring_address"] = "web9"
+        again = addresses()
+        variables["hostvars"] = dict(hostvars)
+        said.send([first, again, addresses()])
+
+    process = multiprocessing.get_context("fork")
+    hears, says = process.Pipe(duplex=False)
+    worker = process.Process(target=in_a_worker, args=(says,))
+    worker.start()
+    assert hears.poll(60)
+    assert hears.recv() == [["web1:9100"], ["web1:9100"], ["web9:9100"]]
+    worker.join()
+    assert addresses() == ["web1:9100"]
+    hostvars["web1"]["monitoring_address"] = "web9"
+    assert addresses() == ["web9:9100"]
 
 
 def test_scrape_jobs_and_filters() -> None:
