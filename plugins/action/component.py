@@ -91,15 +91,17 @@ class ActionModule(ActionBase):
         _result, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         host = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
         seen = in_order.seen(host, args["name"])
-        if seen is None:  # else the preflight of this run has held them against their types
+        if seen is None:
             self._check_shared(task_vars)
         files = self._render_files(args["files"], task_vars) if args["state"] == "present" else []
         arguments = [*args["arguments"], *render_flags(args["flags"], args["flag_style"])]
         unit = render_unit(args["name"], arguments, *args["unit"], program=args["release"]["programs"][0])
         payload = self._payload(args, files, arguments, unit)
 
-        if seen and _is_wanted(seen, payload):
-            return in_order.result(seen)
+        if seen is not None:  # by the preflight of this run, which has held what all share against its types
+            if _is_wanted(seen, payload):
+                return in_order.result(seen)
+            self._check_shared(task_vars)
         in_order.forget(host, args["name"])  # before, as a task that fails may be rescued
         result = self._execute_module(WORKER, payload, task_vars=task_vars)
         if result.get("archive_wanted"):

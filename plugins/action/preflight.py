@@ -287,7 +287,13 @@ class ActionModule(ActionBase):
         if len(names) < in_order.FEWEST:
             return
         asked = [
-            {"name": one.name, "packages": one.packages, "generations": settings[f"{one.name}_generations"]}
+            {
+                "name": one.name,
+                "packages": one.packages,
+                "generations": settings[f"{one.name}_generations"],
+                # Several that share a database would try a password that one of them has changed, all at once.
+                "inside": one.name == "grafana" and not (settings.get("grafana_database") or {}).get("host"),
+            }
             for one in there
             if one.name in names
         ]

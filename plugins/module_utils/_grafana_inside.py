@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import typing as t
 
 from . import _files, _http
 from ._dashboard_sync import Sync, run_all
 from ._dashboards import unpacked
-from ._errors import ComponentError
 from ._grafana_admin import Administrator, Host, keep_secret, read_secret
-from ._grafana_wanted import mark
+from ._grafana_wanted import OPTIONS, mark
 
 PATIENCE = 5.0  # seconds for each answer, where somebody only wants to know whether there is something to do
 
@@ -61,33 +61,46 @@ class Inside:
         login = {"before": "", "after": "".join(f"{action}\n" for action in self.administrator.actions)}
         return [login, *(diff for sync in self._syncs for diff in sync.outcome.diff)]
 
+    def forget(self) -> None:
+        """Of what was brought before, if it is not what is wanted now."""
+        if _files.read_json(self.host.brought_file) != self._noted:
+            _files.remove(self.host.brought_file)
+
     def note(self) -> None:
-        """Keep what was brought, for the next look. The password has a file of its own."""
-        kept = _files.read_json(self.host.brought_file) or {}
+        """Keep what was brought, for the next look."""
+        if not os.path.exists(self.host.brought_file):
+            keep_secret(self.host, self.host.brought_file, json.dumps(self._noted))
+
+    @property
+    def _noted(self) -> dict[str, t.Any]:
+        """The password is not in it: the one that was proved last has a file of its own."""
         wanted = {name: value for name, value in self.wanted.items() if name != "password"}
-        if kept.get("wanted") == wanted and kept.get("mark") == mark(self.wanted, str(kept.get("salt"))):
-            return
-        salt = secrets.token_hex(16)
-        brought = {"wanted": wanted, "salt": salt, "mark": mark(self.wanted, salt)}
-        keep_secret(self.host, self.host.brought_file, json.dumps(brought))
+        return {"generation": _generation(self.host), "wanted": wanted}
 
 
 def look(host: Host) -> dict[str, t.Any] | None:
-    """A mark of what was brought last, if all of that is still there. None where something may have to be done."""
-    brought = _files.read_json(host.brought_file)
-    if brought is None or _http.REQUESTS_ERROR:
+    """A mark of what was brought last, if all of that is still there. None where something may have to be done.
+
+    A login that is refused is not tried a second time by a look: five of them lock the account.
+    """
+    noted = _files.read_json(host.brought_file)
+    # Another generation may listen elsewhere, and who listens at the old address is not to have the password.
+    if noted is None or noted.get("generation") != _generation(host) or _http.REQUESTS_ERROR:
         return None
-    wanted = {**brought["wanted"], "password": read_secret(host.password_file), "timeout": PATIENCE}
-    inside = Inside(host, wanted, check_mode=True)
+    defaults = {name: option.get("default") for name, option in OPTIONS.items()}
+    wanted = {**defaults, **noted["wanted"], "password": read_secret(host.password_file)}
+    inside = Inside(host, {**wanted, "timeout": PATIENCE}, check_mode=True)
     try:
         inside.bring()
-    except (ComponentError, OSError):  # whatever it is, the task says it at its turn
+    except Exception:  # whatever it is, the task says it at its turn
         return None
+    if not inside.ready:
+        _files.remove(host.brought_file)
     if inside.changed or not inside.ready:
         return None
-    return {
-        "salt": brought["salt"],
-        "mark": brought["mark"],
-        "token_file": host.token_file,
-        "actions": inside.actions,
-    }
+    salt = secrets.token_hex(16)
+    return {"salt": salt, "mark": mark(wanted, salt), "token_file": host.token_file, "actions": inside.actions}
+
+
+def _generation(host: Host) -> str:
+    return os.path.basename(os.path.realpath(host.layout.current))

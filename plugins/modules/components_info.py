@@ -41,6 +41,12 @@ options:
       generations:
         description: How many generations are to stay. Without it as many as there are.
         type: int
+      inside:
+        description:
+          - Of Grafana, whether to log in and look whether what M(opswatch.monitoring.grafana_admin) brought last is still there.
+          - Five wrong logins lock the account for five minutes, and this is one where somebody has changed the password.
+        type: bool
+        default: false
 seealso:
   - module: opswatch.monitoring.component
 """
@@ -86,8 +92,8 @@ components:
       type: list
       elements: str
     inside:
-      description: Of Grafana, what M(opswatch.monitoring.grafana_admin) brought last and that all of it is still there, as its API
-        says. Nothing where something may have to be done.
+      description: Of Grafana, a mark by which M(opswatch.monitoring.grafana_admin) knows that all it would bring is there, among it a
+        salted hash of the password. Nothing where that was not asked, or something may have to be done.
       type: dict
     fingerprint:
       description: A SHA-256 over what the manifest says; equal to that of what is wanted where nothing has to be changed.
@@ -108,6 +114,7 @@ COMPONENT = {
     "name": {"type": "str", "required": True},
     "packages": {"type": "list", "elements": "str", "default": []},
     "generations": {"type": "int"},
+    "inside": {"type": "bool", "default": False},
 }
 
 
@@ -116,7 +123,9 @@ def main() -> None:
         argument_spec={"components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT}},
         supports_check_mode=True,
     )
-    all_of_them = [{"name": name, "packages": [], "generations": None} for name in installed_components()]
+    all_of_them = [
+        {"name": name, "packages": [], "generations": None, "inside": False} for name in installed_components()
+    ]
     try:
         with ThreadPoolExecutor(LOOKERS) as pool:  # what takes time is to wait, for systemd and Grafana
             found = dict(pool.map(_look, module.params["components"] or all_of_them))
@@ -135,7 +144,7 @@ def _look(wanted: t.Mapping[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
         "in_order": not state.needs,
         "others": layout.others(),
         "architecture": architecture(),
-        "inside": _inside(layout) if layout.name == "grafana" and not state.needs else None,
+        "inside": _inside(layout) if wanted["inside"] and not state.needs else None,
     }
 
 

@@ -121,6 +121,7 @@ ready:
   returned: success
 """
 
+import contextlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -142,9 +143,9 @@ def main() -> None:
     _http.require_requests(module)
     inside = Inside(host, module.params, module.check_mode)
     try:
+        if not module.check_mode:
+            inside.forget()
         inside.bring()
-        if inside.ready and not module.check_mode:
-            inside.note()
     except (ComponentError, OSError) as error:
         if module.check_mode and isinstance(error, _http.ApiError) and _is_elsewhere(error.status):
             module.warn(
@@ -152,6 +153,9 @@ def main() -> None:
             )
             module.exit_json(changed=False, actions=[], token_file=host.token_file, ready=False)
         module.fail_json(msg=str(error), actions=inside.actions)
+    if inside.ready and not module.check_mode:
+        with contextlib.suppress(OSError):  # it only spares the next run something
+            inside.note()
     result = {
         "changed": inside.changed,
         "actions": inside.actions,

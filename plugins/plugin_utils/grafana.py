@@ -35,7 +35,7 @@ def build_files(settings: Map, sources: Map, folder: str) -> list[dict[str, t.An
     C(sources): as build_datasources gives them.
     """
     ini = build_ini(settings, folder)
-    provisioned = json.dumps(sources["file"], indent=4) + "\n"
+    provisioned = json.dumps(sources["file"], indent=4, default=lambda moment: moment.isoformat()) + "\n"
     return [
         {"path": "grafana.ini", "content": ini["text"]},
         {"path": "provisioning/datasources/opswatch.yml", "content": provisioned},

@@ -17,6 +17,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
+from ansible.utils.path import unfrackpath
 
 from . import role_facts
 from .addresses import split_address
@@ -380,7 +381,7 @@ def _certificate_problems(texts: t.Mapping[str, bytes]) -> list[Problem]:
 def secrets_problems(folder: str) -> list[Problem]:
     """Whether passwords can be kept."""
     remedy = "make it writable for the account that runs Ansible, or set monitoring_secrets_dir to another folder"
-    nearest = os.path.abspath(os.path.expanduser(folder))
+    nearest = unfrackpath(folder, follow=False)
     while not os.path.lexists(nearest):
         nearest = os.path.dirname(nearest)
     if not os.path.isdir(nearest):

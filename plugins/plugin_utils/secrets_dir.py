@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.path import unfrackpath
 
 # The folder stands beside the inventory, which Ansible may read as a whole: without an ending that it skips, the word
 # in such a file would become the name of a host.
@@ -33,7 +34,7 @@ class SecretLookup(LookupBase):
         path = self.get_option("dir") or self._templar.template(variables.get(VARIABLE))
         if not path:
             raise AnsibleError(f"It is not known where secrets are kept. What to do: give dir, or set {VARIABLE}.")
-        return SecretsDir(os.path.expanduser(path), read_only=bool(variables.get("ansible_check_mode")))
+        return SecretsDir(unfrackpath(path, follow=False), read_only=bool(variables.get("ansible_check_mode")))
 
 
 class SecretsDir:

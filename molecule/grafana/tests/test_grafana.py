@@ -129,7 +129,7 @@ def test_a_token_for_automation(site, host):
     token = host.check_output(f"cat {ADMIN_FOLDER}/token")
     assert ask("/api/folders", headers={"Authorization": f"Bearer {token}"}).status_code == 200
     listing = host.check_output(f"find {ADMIN_FOLDER} -printf '%m %u %P\\n'").split("\n")
-    assert sorted(listing) == ["600 root password", "600 root token", "700 root "]
+    assert sorted(listing) == ["600 root brought.json", "600 root password", "600 root token", "700 root "]
 
 
 def test_our_dashboards_are_there(site):
@@ -137,8 +137,10 @@ def test_our_dashboards_are_there(site):
 
 
 def test_a_second_run_changes_nothing(site):
-    again = site()
+    again = site("-vvv")
     assert set(re.findall(r"\bchanged=(\d+)", again.output)) == {"0"}
+    # One look at everything, what is inside of Grafana too.
+    assert re.findall(r"Using module file \S+/(\w+)\.py", again.output) == ["components_info"]
 
 
 @pytest.mark.usefixtures("site")

@@ -56,6 +56,16 @@ def test_the_folder_is_that_of_the_host_unless_it_is_told(tmp_path: Path) -> Non
     assert other != one
 
 
+@pytest.mark.parametrize("stated", ["~/s", "$HOME/s", "s", "{home}/s"])
+def test_the_folder_of_the_host_is_a_path_as_others_are(
+    stated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    lookup("secret", "one", variables={"monitoring_secrets_dir": stated.format(home=tmp_path)})
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
 # --- bcrypt_hash ---
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import typing as t
 
 import pytest
@@ -12,6 +14,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana import
     INI_HEADER,
     LONGEST_UID,
     build_datasources,
+    build_files,
     build_ini,
     escaped,
     grafana_url,
@@ -23,6 +26,19 @@ FOLDER = "/etc/grafana/secrets"
 
 def ini(**settings: t.Any) -> str:
     return build_ini(settings, FOLDER)["text"].removeprefix(INI_HEADER)
+
+
+def test_files_and_their_secrets() -> None:
+    day = datetime.date(2026, 1, 2)  # as YAML reads one without quotes
+    source = {"name": "Mine", "type": "x", "jsonData": {"since": day}, "secureJsonData": {"token": "t0p"}}
+    made = build_datasources({}, {}, "monitoring", False, [source], FOLDER)
+    ini_file, sources, secrets = build_files({"smtp": {"password": "s3cret"}}, made, FOLDER)
+    assert (ini_file["path"], sources["path"]) == ("grafana.ini", "provisioning/datasources/opswatch.yml")
+    assert json.loads(sources["content"])["datasources"][0]["jsonData"] == {"since": "2026-01-02"}
+    assert secrets["place"] == "secret"
+    assert sorted(secrets["contents"].values()) == ["s3cret", "t0p"]
+    for name in secrets["contents"]:
+        assert f"$__file{{{FOLDER}/{name}}}" in ini_file["content"] + sources["content"]
 
 
 # --- grafana.ini ---
