@@ -1,6 +1,6 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks: named steps in order, the cheap ones first, two at a time, up to the first failure."""
+"""Runs the checks, up to the first failure: scenarios two at a time, and beside them what needs no hosts."""
 
 import argparse
 import os
@@ -18,19 +18,23 @@ from .paths import DEV, MIRROR, ROOT
 SCENARIOS = (
     "default",
     "faults",
-    "cluster",
-    "upgrade",
     "backup",
-    "connections",
+    "upgrade",
     "logs",
+    "cluster",
     "grafana",
     "maintenance",
     "day_two",
+    "connections",
 )
-# Too slow for every run: alerts whose conditions have to hold for ten minutes. By name only, or in ./dev test-real.
+# Too slow for every run, so by name, with --all, or in ./dev test-real: alerts whose conditions have to hold for ten
+# minutes. And single tests with the mark "slow", what they prove being proved for every run by a cheaper one.
 SLOW = ("alerts",)
+WITHOUT_SLOW = '-m "not slow"'
 # One more than that, and what waits for a service on two cores runs into its limits.
 LANES = min(2, os.cpu_count() or 1)
+# For what computes and waits for nothing: it takes what they leave.
+KIND = ("nice", "-n", "5")
 
 # testinfra and molecule have no types of their own.
 TYPED = ("--disable-error-code=import-untyped", "-p", "tests.testbed", "-p", "tests.bench", "-p", "dashboards")
@@ -89,8 +93,8 @@ def steps() -> list[Step]:
     ]
 
 
-def environment(step: Step) -> dict[str, str]:
-    """Caches below .dev."""
+def environment(step: Step, everything: bool) -> dict[str, str]:
+    """Caches below .dev. C(everything): slow tests too."""
     cache = DEV / "cache"
     added: dict[str, str | Path] = {"RUFF_CACHE_DIR": cache / "ruff", "MYPY_CACHE_DIR": cache / "mypy"}
     added["PYTEST_DEBUG_TEMPROOT"] = DEV / "tmp"
@@ -98,16 +102,31 @@ def environment(step: Step) -> dict[str, str]:
         added["HOME"] = DEV / "home"
     for folder in ("home", "tmp"):
         (DEV / folder).mkdir(parents=True, exist_ok=True)
+    if step.hosts and not everything:
+        added["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {WITHOUT_SLOW}"
     return os.environ | {name: str(value) for name, value in added.items()}
 
 
-def run(wanted: Sequence[Step], count: int) -> int:
+def run(wanted: Sequence[Step], count: int, everything: bool) -> int:
     begun = time.monotonic()
-    jobs = [lanes.Job(step.name, step.command, environment(step)) for step in wanted]
-    count = min(count, len(jobs))
-    if count > 1:
-        say(f"{count} steps at a time; the output of each follows at its end, until then: .dev/log/test-STEP.log\n")
-    ended = lanes.run(jobs, count, lambda one: lanes.show(one, beside=count > 1))
+    count = min(count, len(wanted))
+    beside = count > 1
+    hosted = any(step.hosts for step in wanted)
+    aside = [step for step in wanted if not step.hosts] if beside and hosted else []
+
+    def job(step: Step) -> lanes.Job:
+        words = (*KIND, *step.command) if step in aside else step.command
+        return lanes.Job(step.name, words, environment(step, everything))
+
+    if beside:
+        say("steps run side by side; the output of each follows at its end, until then: .dev/log/test-STEP.log\n")
+    ended = lanes.run(
+        [job(step) for step in wanted if step not in aside],
+        count,
+        lambda one: lanes.show(one, beside),
+        [job(step) for step in aside],
+        images.ensure if hosted else lambda: None,
+    )
     failed = [one for one in ended if one.code]
     say(f"\ntotal time: {seconds(time.monotonic() - begun)}")
     counts = f"{len(ended) - len(failed)} passed, {len(failed)} failed"
@@ -118,41 +137,48 @@ def run(wanted: Sequence[Step], count: int) -> int:
             f"{counts}, {len(wanted) - len(ended)} not run: {commands}",
             f"the output is above and in .dev/log/; run it alone with: ./dev test {' '.join(names)}",
             # Once more at the end: hundreds of lines of other steps may stand between.
-            "\n".join(f"{one.job.name}:\n{lanes.reasons(one.job.output)}" for one in failed if count > 1),
+            "\n".join(f"{one.job.name}:\n{lanes.reasons(one.job.output)}" for one in failed if beside),
         )
     say(counts)
     return 0
 
 
-def prepare_hosts() -> None:
+def prepare_engine() -> None:
     engine.ensure()
-    images.ensure()
     cores.ensure()
     # Ours, so that a scenario's end does not take it away from hosts of the demo.
     hosts.ensure_network()
 
 
+def prepare_hosts() -> None:
+    prepare_engine()
+    images.ensure()
+
+
 def test(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
     parser.add_argument("steps", nargs="*", metavar="STEP", help="only these; all but the slow ones if none is named")
+    parser.add_argument("--all", action="store_true", help="what is too slow for every run too")
     parser.add_argument("--list", action="store_true", help="name the steps, and do nothing")
     parser.add_argument("--jobs", type=int, default=LANES, help="how many at once (default: %(default)s)")
     options = parser.parse_args(arguments)
     known = {step.name: step for step in steps()}
     if options.list:
-        say("\n".join(name + (" (only by name)" if is_slow(step) else "") for name, step in known.items()))
+        say("\n".join(name + (" (by name, or with --all)" if is_slow(step) else "") for name, step in known.items()))
         return 0
     unknown = [name for name in options.steps if name not in known]
     if unknown:
         raise Failure(f"no step is called {', '.join(unknown)}", f"the steps are: {', '.join(known)}")
-    wanted = [known[name] for name in options.steps] or [step for step in known.values() if not is_slow(step)]
+    wanted = [known[name] for name in options.steps] or [
+        step for step in known.values() if options.all or not is_slow(step)
+    ]
     galaxy.ensure()
     if any(step.archives for step in wanted) and not os.environ.get("MONITORING_MIRROR"):
         say(mirror.describe(mirror.ensure()))
         os.environ["MONITORING_MIRROR"] = str(MIRROR)
     if any(step.hosts for step in wanted):
-        prepare_hosts()
-    return run(wanted, max(1, options.jobs))
+        prepare_engine()
+    return run(wanted, max(1, options.jobs), options.all)
 
 
 def real_archives(arguments: Sequence[str], known: str | None) -> Path:
@@ -179,7 +205,7 @@ def test_real(arguments: Sequence[str]) -> int:
     if not wanted:
         raise Failure("there is no scenario in molecule/", "this checkout is not complete")
     galaxy.ensure()
-    prepare_hosts()
+    prepare_engine()
     # Where the mirror has a stand-in, what only the program can prove is left out: that is to be seen.
     os.environ.setdefault("PYTEST_ADDOPTS", "-rfEs")
-    return run(wanted, 1)
+    return run(wanted, 1, everything=True)

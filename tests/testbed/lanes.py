@@ -38,23 +38,41 @@ class Ended:
     duration: float  # in seconds
 
 
-def run(jobs: Sequence[Job], lanes: int, ended: Callable[[Ended], None]) -> list[Ended]:
-    """Run jobs until one fails; C(ended) is told of each. What runs beside that one comes to its end, and cleans up."""
+def run(
+    jobs: Sequence[Job],
+    lanes: int,
+    ended: Callable[[Ended], None],
+    aside: Sequence[Job] = (),
+    prepare: Callable[[], None] = lambda: None,
+) -> list[Ended]:
+    """Run jobs until one fails; C(ended) is told of each. What runs beside that one comes to its end, and cleans up.
+
+    C(aside): more jobs, one after the other in a lane of their own. C(prepare): what has to be done before the others
+    begin, and need not be before these.
+    """
     LOG.mkdir(parents=True, exist_ok=True)
     found: list[Ended] = []
     failed = threading.Event()
+    together = [*aside, *jobs]
 
     def take(number: int, job: Job) -> Ended | None:
         if failed.is_set():
             return None
-        say(f"=== {job.name} ({number} of {len(jobs)}) begins")
-        one = _run(job, beside=lanes > 1)
+        say(f"=== {job.name} ({number} of {len(together)}) begins")
+        one = _run(job, beside=lanes > 1 or bool(aside))
         if one.code:
             failed.set()
         return one
 
-    with ThreadPoolExecutor(max_workers=lanes) as pool:
-        for future in as_completed([pool.submit(take, number, job) for number, job in enumerate(jobs, 1)]):
+    with ThreadPoolExecutor(max_workers=1) as other, ThreadPoolExecutor(max_workers=lanes) as pool:
+        work = [other.submit(take, number, job) for number, job in enumerate(aside, 1)]
+        try:
+            prepare()
+        except BaseException:
+            failed.set()
+            raise
+        work += [pool.submit(take, number, job) for number, job in enumerate(jobs, len(aside) + 1)]
+        for future in as_completed(work):
             one = future.result()
             if one:
                 found.append(one)

@@ -26,6 +26,8 @@ from .paths import MIRROR as BUILT_MIRROR
 from .paths import ROOT
 
 USER = "monitoring"
+# Of most changes nothing is expected to die some seconds after its start.
+QUICKLY = {"__monitoring_settle": 2}
 
 
 def inventory() -> Path:
@@ -60,7 +62,8 @@ def start_playbook(
     playbook: str, *arguments: str, variables: dict[str, Any] | None = None, inventories: Sequence[Path] = ()
 ) -> subprocess.Popen[str]:
     where = [word for path in inventories or [inventory()] for word in ("-i", str(path))]
-    words = ["ansible-playbook", *where, playbook, "-e", json.dumps(variables or {}), *arguments]
+    told = {**QUICKLY, **(variables or {})}
+    words = ["ansible-playbook", *where, playbook, "-e", json.dumps(told), *arguments]
     plain = os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}  # Molecule may have asked for colours
     return subprocess.Popen(words, cwd=ROOT, env=plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

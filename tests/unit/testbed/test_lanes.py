@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+import time
 import typing as t
 from pathlib import Path
 
 import pytest
 
 from tests.testbed import lanes
+from tests.testbed.console import Failure
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +84,33 @@ def test_of_a_failed_scenario_its_tests_own_words_are_told() -> None:
 
 def test_of_any_other_failed_step_its_last_words_are_told() -> None:
     assert lanes.reasons("".join(f"{number}\n" for number in range(9)), limit=2) == "7\n8"
+
+
+def test_what_is_aside_does_not_wait_for_what_the_others_need(tmp_path: Path) -> None:
+    begun, prepared = tmp_path / "begun", tmp_path / "prepared"
+    wait = "for i in $(seq 100); do [ -e {0} ] && exit 0; sleep 0.1; done; exit 1"
+    aside = [job("first", f"touch {begun}; {wait.format(prepared)}"), job("second", "true")]
+
+    def prepare() -> None:
+        for _turn in range(100):
+            if begun.exists():
+                break
+            time.sleep(0.1)
+        prepared.touch()
+
+    told: list[lanes.Ended] = []
+    jobs = [job("other", f"[ -e {prepared} ]")]
+    lanes.run(jobs, 2, told.append, aside, prepare)
+    assert {one.job.name: one.code for one in told} == {"first": 0, "second": 0, "other": 0}
+
+
+def test_nothing_begins_after_a_preparation_that_failed(tmp_path: Path) -> None:
+    def prepare() -> None:
+        raise Failure("no disk", "get one")
+
+    def ended(one: lanes.Ended) -> None:
+        raise AssertionError(one)
+
+    with pytest.raises(Failure, match="no disk"):
+        lanes.run([job("x", f"touch {tmp_path}/x")], 2, ended, [job("a", f"touch {tmp_path}/a; sleep 1")] * 2, prepare)
+    assert not (tmp_path / "x").exists()

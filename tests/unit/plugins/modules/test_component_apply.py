@@ -172,7 +172,9 @@ def served(conf: str = "one", token: str = "s1", unit: str = "one", **targets: s
 
 @pytest.fixture
 def host(layout: Layout, systemd: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # no power fails here, and it takes most of the time
+    # No power fails here, and they take most of the time.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(os, "sync", lambda: None)
     (tmp_path / "pushed.tar.gz").write_bytes(ARCHIVE)
     return Host(layout, systemd, str(tmp_path / "pushed.tar.gz"))
 
