@@ -121,12 +121,17 @@ def test_components_that_are_none_are_refused() -> None:
     done = backup(backup_components="prom,loki")
     assert done.rc != 0
     assert "backup_components has prom, which this inventory does not have" in done.said
+
+
+@pytest.mark.slow  # the role's unit test has the words
+def test_components_that_are_none_are_not_restored() -> None:
     done = restore(restore_components="prom,loki")
     assert done.rc != 0
     assert "restore_components has prom, of which this inventory has nothing to restore" in done.said
     assert "argument_spec" not in done.said
 
 
+@pytest.mark.slow  # a unit test has it for each role
 def test_misspelt_drill_restores_nothing() -> None:
     done = restore("--check", restore_dril="true", restore_overwrite="true")
     assert done.rc != 0
@@ -353,7 +358,8 @@ def with_each_start(command: str, when: str = "Pre", host: str = HOST, unit: str
         on(host, f"rm -r {folder} && systemctl daemon-reload")
 
 
-@pytest.mark.parametrize("when", ["Pre", "Post"])
+# After its start there is more to undo than before.
+@pytest.mark.parametrize("when", [pytest.param("Pre", marks=pytest.mark.slow), "Post"])
 def test_data_that_does_not_prove_itself_goes_back(when: str) -> None:
     """Also where Prometheus has run on it, and has written a log of its own."""
     with with_each_start("sleep 2; ! test -e /var/lib/prometheus/.monitoring-restore/old", when):
@@ -402,16 +408,23 @@ def test_wrong_password() -> None:
     assert "does not open with this password" in done.said
 
 
-def test_component_that_the_backup_does_not_have() -> None:
+@pytest.fixture(scope="module")
+def partial() -> str:
+    """A backup of what has no data."""
     made = backup(backup_components="node_exporter")
     assert made.rc == 0
     (snapshot,) = re.findall(r"backup ([0-9a-f]{8}):", made.said)
-    done = restore(restore_snapshot=snapshot, restore_components="loki", restore_drill=True)
+    return str(snapshot)
+
+
+def test_component_that_the_backup_does_not_have(partial: str) -> None:
+    done = restore(restore_snapshot=partial, restore_components="loki", restore_drill=True)
     assert done.rc != 0
     assert "the backup does not have loki: it has node_exporter" in done.said
     assert "choose another restore_snapshot" in done.said
 
 
+@pytest.mark.usefixtures("partial")
 def test_backup_that_is_not_there() -> None:
     done = restore(restore_snapshot="0badc0de", restore_drill=True)
     assert done.rc != 0
@@ -419,6 +432,7 @@ def test_backup_that_is_not_there() -> None:
     assert re.search(r"[0-9a-f]{8} \S+Z partial \(node_exporter\)", done.said)
 
 
+@pytest.mark.usefixtures("partial")
 def test_backups_are_listed() -> None:
     done = restore(restore_snapshot="list")
     assert done.rc == 0
@@ -427,18 +441,16 @@ def test_backups_are_listed() -> None:
     assert re.search(rf"{HOST} : ok=\d+ changed=0 ", done.said)
 
 
-def test_nothing_to_restore_is_said() -> None:
-    made = backup(backup_components="node_exporter")
-    (snapshot,) = re.findall(r"backup ([0-9a-f]{8}):", made.said)
-    done = restore(restore_snapshot=snapshot, restore_drill=True)
+def test_nothing_to_restore_is_said(partial: str) -> None:
+    done = restore(restore_snapshot=partial, restore_drill=True)
     assert done.rc == 0
-    assert f"nothing to try: backup {snapshot} has no data of what is installed here" in done.said
+    assert f"nothing to try: backup {partial} has no data of what is installed here" in done.said
 
 
 def test_two_backups_at_once() -> None:
     """The first holds the lock for at least two calls of restic; the second is refused meanwhile."""
     words = ("playbooks/backup.yml", "--limit", HOST)
-    with slow_restic(15):
+    with slow_restic(6):
         processes = [scenario.start_playbook(*words, variables=settings()) for _number in range(2)]
         runs = [scenario.finish(process) for process in processes]
     well, refused = sorted(runs, key=lambda run: run.rc)
@@ -448,7 +460,8 @@ def test_two_backups_at_once() -> None:
     assert metric("opswatch_backup_last_run_success") == 1
 
 
-@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+# Of SIGTERM the unit tests tell too.
+@pytest.mark.parametrize("signal", [pytest.param("TERM", marks=pytest.mark.slow), "KILL"])
 def test_killed_backup_leaves_nothing(signal: str) -> None:
     """SIGTERM lets it remove its snapshot; after SIGKILL, of which it does not hear, the next backup does."""
     snapshot, waits = "/var/lib/prometheus/snapshots/opswatch", "pgrep -f '[s]h /usr/local/bin/restic backup'"

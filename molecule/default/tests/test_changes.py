@@ -45,30 +45,43 @@ def site(*arguments, inventories=(), **variables) -> scenario.Run:
     return scenario.playbook("site.yml", "-v", *arguments, variables=variables, inventories=inventories)
 
 
-@pytest.fixture
-def restored():
-    """Goes back to the state of the converge."""
+def prometheus_alone(*arguments, **variables) -> scenario.Run:
+    return site("--tags", "prometheus", *arguments, **variables)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _restored():
+    """The files after this one find the state of the converge."""
     yield
     assert site().rc == 0
 
 
+@pytest.fixture
+def as_converged():
+    """For what goes by the state before it. All else here starts from whatever it finds: a way back costs a run."""
+    assert prometheus_alone().rc == 0
+
+
+CONFIG = {"prometheus_external_labels": {"site": "molecule"}}
+FLAG = {"prometheus_retention_time": "9d"}
+UNIT = {"prometheus_unit": {"Service": {"Nice": 5}}}
+# Each has those before it, which are in force by then: what is new is the only change.
 CHANGES = [
-    pytest.param({"prometheus_external_labels": {"site": "molecule"}}, "reloaded", id="config"),
-    pytest.param({"prometheus_retention_time": "9d"}, "restarted", id="flag"),
-    pytest.param({"prometheus_unit": {"Service": {"Nice": 5}}}, "restarted", id="unit"),
+    pytest.param(CONFIG, "reloaded", id="config"),
+    pytest.param(CONFIG | FLAG, "restarted", id="flag"),
+    pytest.param(CONFIG | FLAG | UNIT, "restarted", id="unit"),
 ]
 
 
-@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize(("variables", "effect"), CHANGES)
 def test_check_mode_is_exact(variables, effect, prometheus):
     before, untouched = scenario.in_force(SERVER), scenario.tree(SERVER)
-    predicted = site("--check", "--diff", **variables)
+    predicted = prometheus_alone("--check", "--diff", **variables)
     assert predicted.rc == 0
     assert scenario.tree(SERVER) == untouched
     assert scenario.in_force(SERVER) == before
 
-    done = site("--diff", **variables)
+    done = prometheus_alone("--diff", **variables)
     assert done.rc == 0
     assert in_the_past(actions(predicted)) == actions(done)
     assert f"{effect} prometheus.service" in actions(done)
@@ -98,6 +111,7 @@ def all_up(answer: dict) -> bool:
     return {one["labels"]["job"] for one in targets} >= JOBS and not down
 
 
+@pytest.mark.usefixtures("as_converged")
 def test_hosts_come_and_go_without_a_reload(prometheus, tmp_path):
     """A new host's targets are there within a minute, and those of a removed host gone within a minute."""
     before, reloaded = scenario.in_force(SERVER), reloaded_at(prometheus)
@@ -116,60 +130,36 @@ def test_hosts_come_and_go_without_a_reload(prometheus, tmp_path):
     assert reloaded_at(prometheus) == reloaded
 
 
-@pytest.mark.usefixtures("restored")
-def test_services_are_scraped(prometheus):
-    """A service of the inventory is a job: here node_exporter itself, as if it were somebody's application."""
-    service = {
-        "name": "shop",
-        "port": 9100,
-        "address": "127.0.0.1",  # so it is not of this host, where the port is taken
-        "interval": "1s",
-        "labels": {"tier": "web"},
-        "auth": {"user": "monitoring", "password": scenario.secret("monitoring_exporter_password")},
-    }
-    run = site("--diff", monitoring_services=[service])
-    assert run.rc == 0
-    assert service["auth"]["password"] not in run.output
-    wait_for("both are up", lambda: prometheus.targets().get(("shop", SERVER)) == "up", 60)
-    assert {one["metric"]["tier"] for one in prometheus.query('up{job="shop"}')} == {"web"}
-
-
-@pytest.mark.parametrize(
-    ("variables", "named"),
-    [
-        ({"prometheus_generations": "many"}, "prometheus_generations"),
-        ({"prometheus_state": "running"}, "prometheus_state"),
-        ({"prometheus_rule_files": {"a": 1}}, "prometheus_rule_files"),
-        ({"monitoring_services": [{"name": "shop", "port": 1, "prot": 2}]}, "prot"),
-        ({"monitoring_services": [{"name": "node_exporter", "port": 1}]}, "is the job of a component already"),
-        ({"monitoring_tls": "sure"}, "monitoring_tls"),
-        ({"prometheus_listen_address": "nine"}, "is not an address to listen on"),
-    ],
-)
-def test_wrong_input_is_refused_before_anything_changes(variables, named):
-    untouched = scenario.tree(SERVER)
-    run = site(**variables)
+def test_a_service_that_dies_later_is_found_by_the_second_look(prometheus):
+    before = scenario.in_force(SERVER)
+    looks_later = {"__monitoring_settle": 6}  # as a user's run does
+    run = prometheus_alone(prometheus_unit={"Service": {"RuntimeMaxSec": 3}}, **looks_later)
     assert run.rc != 0
-    assert named in run.said
-    assert scenario.tree(SERVER) == untouched
+    assert "prometheus died after it had been ready" in run.said
+    assert f"rolled back to generation {before.generation}, which answers" in run.said
+    assert prometheus.get("/-/ready").status_code == 200
+    assert scenario.in_force(SERVER).generation == before.generation
 
 
-@pytest.mark.usefixtures("restored")
-def test_a_users_rules_and_settings(prometheus, tmp_path):
-    rules = tmp_path / "mine.yml"
-    rules.write_text('groups: [{name: mine, rules: [{record: "mine:{{ up }}", expr: "1"}]}]\n')
-    run = site(prometheus_rule_files=[str(rules)])
-    assert run.rc != 0  # copied as it is, not as a template: promtool sees the braces
-    assert "mine:{{ up }}" in run.said
-    rules.write_text('groups: [{name: mine, rules: [{record: mine, expr: "vector(1)"}]}]\n')
-    run = site(prometheus_rule_files=[str(rules)], prometheus_config={"global": {"scrape_timeout": "7s"}})
+def test_new_passwords(prometheus, tmp_path):
+    """Changed passwords reach exporters, their own server and every scrape."""
+    passwords = {"monitoring_auth_password": "new-server-password", "monitoring_exporter_password": "new-exporter"}
+    mine = tmp_path / "passwords.yml"  # as from a vault: with -e, Ansible itself would show them
+    mine.write_text(yaml.safe_dump({"all": {"vars": passwords}}))
+    run = site("-vvv", "--diff", inventories=[scenario.inventory(), mine], prometheus_job_scrape_interval="2s")
     assert run.rc == 0
-    assert "scrape_timeout: 7s" in prometheus.get("/api/v1/status/config").json()["data"]["yaml"]
-    groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
-    assert {"mine", "opswatch_inventory", "opswatch_services"} <= {group["name"] for group in groups}
+    assert "restarted prometheus.service" in actions(run)  # by the passwords: all else was as after the converge
+    for secret in (*passwords.values(), "$2b$"):
+        assert secret not in run.output
+    auth = ("monitoring", "new-server-password")
+
+    def with_the_new_password() -> dict:
+        return requests.get(f"{prometheus.url}/api/v1/targets", auth=auth, timeout=5).json()
+
+    assert prometheus.get("/-/ready").status_code == 401
+    wait_for("every target is up", lambda: all_up(with_the_new_password()), 90)
 
 
-@pytest.mark.usefixtures("restored")
 def test_tls_by_one_variable(prometheus):
     run = site("--diff", monitoring_tls="selfsigned", prometheus_job_scrape_interval="2s")
     assert run.rc == 0
@@ -188,31 +178,10 @@ def test_tls_by_one_variable(prometheus):
     assert again.output.count("changed=0") == 3
 
 
-@pytest.mark.usefixtures("restored")
-def test_new_passwords(prometheus, tmp_path):
-    """Changed passwords reach exporters, their own server and every scrape."""
-    passwords = {"monitoring_auth_password": "new-server-password", "monitoring_exporter_password": "new-exporter"}
-    mine = tmp_path / "passwords.yml"  # as from a vault: with -e, Ansible itself would show them
-    mine.write_text(yaml.safe_dump({"all": {"vars": passwords}}))
-    run = site("-vvv", "--diff", inventories=[scenario.inventory(), mine], prometheus_job_scrape_interval="2s")
-    assert run.rc == 0
-    assert "restarted prometheus.service" in actions(run)
-    for secret in (*passwords.values(), "$2b$"):
-        assert secret not in run.output
-    auth = ("monitoring", "new-server-password")
-
-    def with_the_new_password() -> dict:
-        return requests.get(f"{prometheus.url}/api/v1/targets", auth=auth, timeout=5).json()
-
-    assert prometheus.get("/-/ready").status_code == 401
-    wait_for("every target is up", lambda: all_up(with_the_new_password()), 90)
-
-
-@pytest.mark.usefixtures("restored")
 def test_agent_mode(prometheus):
     # Or it would wait for a minute at its end, as nobody takes what it has.
     flags = {"storage.remote.flush-deadline": "1s"}
-    run = site(
+    run = prometheus_alone(
         prometheus_agent=True, prometheus_remote_write=[{"url": "http://127.0.0.1:9/write"}], prometheus_flags=flags
     )
     assert run.rc == 0
@@ -221,18 +190,67 @@ def test_agent_mode(prometheus):
         prometheus.query("up")
 
 
-@pytest.mark.usefixtures("restored")
-def test_a_service_that_dies_later_is_found_by_the_second_look(prometheus):
-    before = scenario.in_force(SERVER)
-    run = site(prometheus_unit={"Service": {"RuntimeMaxSec": 3}})
+def test_services_are_scraped(prometheus):
+    """A service of the inventory is a job: here node_exporter itself, as if it were somebody's application."""
+    service = {
+        "name": "shop",
+        "port": 9100,
+        "address": "127.0.0.1",  # so it is not of this host, where the port is taken
+        "interval": "1s",
+        "labels": {"tier": "web"},
+        "auth": {"user": "monitoring", "password": scenario.secret("monitoring_exporter_password")},
+    }
+    run = site("--diff", monitoring_services=[service])
+    assert run.rc == 0
+    assert service["auth"]["password"] not in run.output
+    wait_for("both are up", lambda: prometheus.targets().get(("shop", SERVER)) == "up", 60)
+    assert {one["metric"]["tier"] for one in prometheus.query('up{job="shop"}')} == {"web"}
+
+
+WRONG = {
+    "prometheus_generations": "many",
+    "prometheus_state": "running",
+    "prometheus_rule_files": {"a": 1},
+    "prometheus_listen_address": "nine",
+    "monitoring_tls": "sure",
+    "monitoring_services": [{"name": "shop", "port": 1, "prot": 2}, {"name": "node_exporter", "port": 1}],
+}
+REMEDY = "What to do: correct it in the inventory"
+# What is said of each, behind a number of its own.
+NAMED = [
+    "argument 'prometheus_generations' is of type",
+    f"value of prometheus_state must be one of: present, absent, got: running {REMEDY}",
+    f"prometheus_rule_files has to be a list, and is a dict {REMEDY}",
+    "prometheus_listen_address: 'nine' is not an address to listen on. Write it as host:port",
+    f"value of monitoring_tls must be one of: off, own, selfsigned, got: sure {REMEDY}",
+    f"monitoring_services of {SERVER}, entry 1 (shop): unknown: prot.",
+    f"monitoring_services of {SERVER}: node_exporter is the job of a component already. Give it another name",
+]
+
+
+def test_wrong_input_is_refused_before_anything_changes():
+    """All of it in one run: each is a problem of its own, whatever else is wrong."""
+    untouched = scenario.tree(SERVER)
+    run = site(**WRONG)
     assert run.rc != 0
-    assert "prometheus died after it had been ready" in run.said
-    assert f"rolled back to generation {before.generation}, which answers" in run.said
-    assert prometheus.get("/-/ready").status_code == 200
-    assert scenario.in_force(SERVER).generation == before.generation
+    assert [words for words in NAMED if not re.search(rf"\d\. {re.escape(words)}", run.said)] == []
+    assert scenario.tree(SERVER) == untouched
 
 
-@pytest.mark.usefixtures("restored")
+def test_a_users_rules_and_settings(prometheus, tmp_path):
+    rules = tmp_path / "mine.yml"
+    rules.write_text('groups: [{name: mine, rules: [{record: "mine:{{ up }}", expr: "1"}]}]\n')
+    run = prometheus_alone(prometheus_rule_files=[str(rules)])
+    assert run.rc != 0  # copied as it is, not as a template: promtool sees the braces
+    assert "mine:{{ up }}" in run.said
+    rules.write_text('groups: [{name: mine, rules: [{record: mine, expr: "vector(1)"}]}]\n')
+    run = prometheus_alone(prometheus_rule_files=[str(rules)], prometheus_config={"global": {"scrape_timeout": "7s"}})
+    assert run.rc == 0
+    assert "scrape_timeout: 7s" in prometheus.get("/api/v1/status/config").json()["data"]["yaml"]
+    groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    assert {"mine", "opswatch_inventory", "opswatch_services"} <= {group["name"] for group in groups}
+
+
 def test_a_release_that_is_there_is_never_asked_for():
     """Not even its checksum: no address outside is needed once the release is there."""
     run = site(monitoring_mirror="http://127.0.0.1:9", prometheus_scrape_interval="14s")

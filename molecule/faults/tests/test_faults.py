@@ -50,7 +50,14 @@ def test_refused_before_activation(extra, named, site, watch, in_force):
     assert_untouched(before, in_force(), watch)
 
 
-@pytest.mark.parametrize("fault", ["truncated", "wrong-checksum", "no-checksum"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("truncated", marks=pytest.mark.slow),
+        "wrong-checksum",
+        pytest.param("no-checksum", marks=pytest.mark.slow),
+    ],
+)
 def test_bad_archive(site, fault, http_mirror, watch, in_force, host):
     content = http_mirror.archive.read_bytes()
     if fault == "truncated":

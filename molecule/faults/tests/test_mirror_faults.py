@@ -72,11 +72,32 @@ ARCHIVE, SUMS = "prometheus-3.5.3.linux-amd64.tar.gz", "sha256sums.txt"
 @pytest.mark.parametrize(
     ("spoilt", "answer", "said", "asked"),
     [
-        pytest.param(ARCHIVE, status(404), [f"{ARCHIVE} could not be fetched", "HTTP Error 404"], 1, id="archive-404"),
-        pytest.param(SUMS, status(404), [f"{SUMS} could not be fetched", "HTTP Error 404"], 1, id="checksums-404"),
+        pytest.param(
+            ARCHIVE,
+            status(404),
+            [f"{ARCHIVE} could not be fetched", "HTTP Error 404"],
+            1,
+            id="archive-404",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            SUMS,
+            status(404),
+            [f"{SUMS} could not be fetched", "HTTP Error 404"],
+            1,
+            id="checksums-404",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(ARCHIVE, status(500), [f"{ARCHIVE} could not be fetched", "HTTP Error 500"], 3, id="archive-500"),
         pytest.param(SUMS, page, [f"{SUMS} has no checksum of", "begins with '<!DOCTYPE"], 1, id="checksums-a-page"),
-        pytest.param(ARCHIVE, page, ["wrong checksum", "begins with '<!DOCTYPE", "a web page"], 1, id="archive-a-page"),
+        pytest.param(
+            ARCHIVE,
+            page,
+            ["wrong checksum", "begins with '<!DOCTYPE", "a web page"],
+            1,
+            id="archive-a-page",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_wrong_answer(refused, http_mirror, spoilt, answer, said, asked):
@@ -94,10 +115,10 @@ def test_server_that_says_nothing(refused, http_mirror, stalls, tampered):
     assert "the server said nothing for 20 s" in text
 
 
-def test_server_that_stops_half_way(refused, http_mirror, stalls, site):
-    """And the next run, on a mirror that works, succeeds."""
+def test_server_that_stops_half_way(refused, http_mirror, stalls, tampered, site):
+    """The 20 s pass as fast here. And the next run, on a mirror that works, succeeds."""
     http_mirror.spoilt[ARCHIVE] = stalls["half"]
-    assert f"{ARCHIVE} could not be fetched" in (text := refused(30))
+    assert f"{ARCHIVE} could not be fetched" in (text := refused(12, **tampered(HASTE=5)))
     assert f"the server said nothing for 20 s after {5 << 20} of {10 << 20} bytes" in text
     http_mirror.spoilt.clear()
     site.good(monitoring_mirror=http_mirror.url, prometheus_version="3.5.3")

@@ -301,12 +301,15 @@ def test_a_version_that_fails_leaves_the_database_of_before(site, host):
     host.check_output("printf %s >/root/late.py", late)
     new = f"readlink /var/lib/opswatch/grafana/current/release | grep -q {VERSION}"
     drop_in = "/etc/systemd/system/grafana.service.d"
+    up = "until curl -fsSo /dev/null http://127.0.0.1:3000/api/health; do sleep 0.2; done"
+    fault = f"timeout 60 sh -c '{up}' && python3 /root/late.py && touch /root/late; exit 1"
     # Once it is up, as the new version alone.
-    start = f'[Service]\nExecStartPost=+/bin/sh -c "if {new}; then sleep 8; python3 /root/late.py; exit 1; fi"\n'
+    start = f'[Service]\nExecStartPost=+/bin/sh -c "if {new}; then {fault}; fi"\n'
     host.check_output(f"mkdir -p {drop_in} && printf %s >{drop_in}/fault.conf && systemctl daemon-reload", start)
     failed = site("--tags", "grafana")
     assert failed.rc != 0
     host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
+    host.check_output("rm /root/late")  # it had come so far
     assert tables(host) == before
     assert ask("/api/health").json()["version"] == OLDER
     assert len(ask("/api/search?type=dash-db", administrator()).json()) == dashboards > 5

@@ -182,6 +182,8 @@ def test_what_it_refuses_leaves_the_old_one_serving(loki):
     assert loki.get("/ready").status_code == 200
 
 
+# Of what is stored the stand-in tells little. The real one is asked in ./dev test-real.
+@pytest.mark.slow
 def test_periods_of_the_store_are_kept(loki, labels):
     """Others are refused; another form begins in the future, and what was written before is still found."""
     assert loki.push(labels, (time.time_ns(), "from before")).status_code == 204
@@ -209,6 +211,7 @@ def written(host: Any, config: dict[str, Any]) -> None:
     host.check_output(f"echo {packed} | base64 -d > $(readlink -f /etc/loki/config.yml); systemctl start loki")
 
 
+@pytest.mark.slow  # as above
 def test_a_store_like_the_guides_takes_the_lines_of_agents(loki, labels, service):
     """Its schema keeps no structured metadata, which agents send with each line."""
     host = scenario.host(HOST)
@@ -240,6 +243,7 @@ def test_a_store_like_the_guides_takes_the_lines_of_agents(loki, labels, service
     host.check_output("test ! -e /etc/loki/overrides.yml")
 
 
+@pytest.mark.slow  # as above
 def test_upgrade(loki, labels):
     """From the version before, by its playbook: Prometheus looks whether all is well again, and the lines are there."""
     if scenario.lacks(f"grafana/loki/releases/download/v{OLDER}/loki-linux-amd64.zip"):

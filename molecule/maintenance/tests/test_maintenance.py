@@ -95,6 +95,7 @@ def test_daily(variables: dict[str, Any]) -> None:
     assert "ShopIsClosed" in said("daily")
 
 
+@pytest.mark.slow  # a unit test has what makes a run fail
 def test_exit_code_for_cron(variables: dict[str, Any]) -> None:
     done = maintain(variables, "--tags", "daily", maintenance_fail_on="warning")
     assert done.rc != 0
