@@ -291,8 +291,7 @@ class ActionModule(ActionBase):
                 "name": one.name,
                 "packages": one.packages,
                 "generations": settings[f"{one.name}_generations"],
-                # Several that share a database would try a password that one of them has changed, all at once.
-                "inside": one.name == "grafana" and not (settings.get("grafana_database") or {}).get("host"),
+                "inside": one.name == "grafana" and not _may_share_a_database(settings),
             }
             for one in there
             if one.name in names
@@ -370,6 +369,13 @@ def _typed(roles: t.Iterable[str], names: t.Collection[str]) -> Variables:
 
 def _present(mine: list[str], settings: Variables) -> list[str]:
     return [name for name in mine if settings.get(f"{name}_state") != "absent"]
+
+
+def _may_share_a_database(settings: Variables) -> bool:
+    """Grafanas that do would try a password that one of them has changed, all at once."""
+    stated = settings.get("grafana_database") or {}
+    over = settings.get("grafana_config") or {}
+    return bool(stated.get("host") or over.get("database"))
 
 
 def _mirror_and_lock(settings: Variables) -> tuple[str, str]:

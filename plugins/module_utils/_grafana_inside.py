@@ -26,6 +26,7 @@ class Inside:
         self.host = host
         self.wanted = wanted
         self.check_mode = check_mode
+        self.refused = False  # the login, in check mode
         self.ready = False
         api = {key: wanted[key] for key in ("url", "ca_path", "server_name", "timeout")}
         self.administrator = Administrator(host, api, wanted["user"], wanted["password"], check_mode)
@@ -35,7 +36,8 @@ class Inside:
         """Raises ComponentError; C(actions) then has what was done before."""
         wanted = self.wanted
         administrator = self.administrator
-        if administrator.ensure_login():
+        self.refused = not administrator.ensure_login()
+        if not self.refused:
             self.ready = administrator.ensure_token(wanted["token_name"])
             if wanted["datasources"] is not None:
                 administrator.prune_datasources(wanted["datasources"])
@@ -94,7 +96,7 @@ def look(host: Host) -> dict[str, t.Any] | None:
         inside.bring()
     except Exception:  # whatever it is, the task says it at its turn
         return None
-    if not inside.ready:
+    if inside.refused:
         _files.remove(host.brought_file)
     if inside.changed or not inside.ready:
         return None
@@ -103,4 +105,7 @@ def look(host: Host) -> dict[str, t.Any] | None:
 
 
 def _generation(host: Host) -> str:
-    return os.path.basename(os.path.realpath(host.layout.current))
+    """A mark of what is in force. Its number is none: that of a generation that failed is given once more."""
+    stated = _files.read_json(f"{host.layout.current}/manifest.json") or {}
+    in_force = [stated.get(key) for key in ("version", "unit", "files")]
+    return _files.sha256(json.dumps(in_force).encode())

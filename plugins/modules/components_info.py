@@ -17,7 +17,8 @@ description:
 author: opswatch.monitoring contributors (@opswatch)
 attributes:
   check_mode:
-    description: Changes nothing in any mode.
+    description: Changes nothing in any mode. Where a login to Grafana is refused it forgets what was brought there, so that no
+      look tries it a second time.
     support: full
   diff_mode:
     description: Has no diff.

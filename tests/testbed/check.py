@@ -132,10 +132,11 @@ def run(wanted: Sequence[Step], count: int, everything: bool) -> int:
     counts = f"{len(ended) - len(failed)} passed, {len(failed)} failed"
     if failed:
         names = [one.job.name for one in failed]
+        again = " ".join(["./dev test", *(["--all"] if everything else []), *names])
         commands = "; ".join(" ".join(one.job.command).replace(f"{ROOT}/", "") for one in failed)
         raise Failure(
             f"{counts}, {len(wanted) - len(ended)} not run: {commands}",
-            f"the output is above and in .dev/log/; run it alone with: ./dev test {' '.join(names)}",
+            f"the output is above and in .dev/log/; run it alone with: {again}",
             # Once more at the end: hundreds of lines of other steps may stand between.
             "\n".join(f"{one.job.name}:\n{lanes.reasons(one.job.output)}" for one in failed if beside),
         )

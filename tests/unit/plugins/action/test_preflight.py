@@ -216,6 +216,37 @@ def test_components_that_are_there_are_looked_at_in_one_call(controller: Control
 
 
 @pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, True),
+        ({"grafana_database": {"host": "db1:5432"}}, False),
+        ({"grafana_config": {"database": {"type": "mysql"}}}, False),
+        ({"grafana_config": {"smtp": {"host": "mx1"}}}, True),
+    ],
+)
+def test_a_login_is_tried_where_nobody_shares_the_database(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, given: dict[str, t.Any], asked: bool
+) -> None:
+    """Else all hosts would try a password that one of them has changed, and lock the account."""
+    questions: list[dict[str, t.Any]] = []
+
+    def execute(_action: t.Any, _name: str, args: dict[str, t.Any], **_more: t.Any) -> dict[str, t.Any]:
+        questions.append(args)
+        return {"components": {}}
+
+    monkeypatch.setattr(ActionBase, "_execute_module", execute)
+    controller.groups["grafana"] = ["app1"]
+    said = there(*READY, "grafana").replace("complete", "release grafana\ncomplete")
+    controller.run(said, grafana_admin_password="s3cret", **given)
+    (question,) = questions
+    assert {one["name"]: one["inside"] for one in question["components"]} == {
+        "prometheus": False,
+        "node_exporter": False,
+        "grafana": asked,
+    }
+
+
+@pytest.mark.parametrize(
     ("said", "given"),
     [
         (there("prometheus"), {}),

@@ -690,8 +690,7 @@ def test_another_generation_is_not_asked(
     brought: Host, admin: t.Callable[..., dict[str, t.Any]], modules: Modules, tree: Path
 ) -> None:
     """It may listen elsewhere, and somebody else where it did."""
-    os.rename(brought.layout.current, f"{brought.layout.home}/2")
-    os.symlink(f"{brought.layout.home}/2", brought.layout.current)
+    Path(brought.layout.current, "manifest.json").write_text(json.dumps({"version": "9.3.2", "files": []}))
     asked = len(modules.grafana.asked())
     assert look(brought) is None
     assert len(modules.grafana.asked()) == asked
