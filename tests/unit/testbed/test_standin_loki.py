@@ -234,4 +234,10 @@ def test_it_lists_the_rules_of_the_role(program: Path, tmp_path: Path) -> None:
 
 
 def test_it_exposes_what_the_real_one_exposes(loki: str) -> None:
-    assert rows(requests.get(f"{loki}/metrics", timeout=10).text) == recorded_metrics(METRICS / f"loki-{VERSION}.tsv")
+    text = requests.get(f"{loki}/metrics", timeout=10).text
+    assert rows(text) == recorded_metrics(METRICS / f"loki-{VERSION}.tsv")
+    # By these it is well: no alert about it goes off in the demo.
+    assert re.search(r"^loki_boltdb_shipper_compactor_running\{[^}]*\} 1$", text, re.MULTILINE)
+    for name in ("process_start_time_seconds", "loki_compactor_apply_retention_last_successful_run_timestamp_seconds"):
+        (seen,) = re.findall(rf"^{name}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)
+        assert abs(float(seen) - time.time()) < 600
