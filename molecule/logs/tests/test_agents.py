@@ -194,7 +194,6 @@ def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group
     assert units == (["inactive", "active"] if group == "alloy" else ["active", "inactive"])
 
 
-@pytest.mark.slow  # TLS is what all others run with
 def test_tls_is_turned_on_under_a_stream(loki, service):
     """The agents speak it before Loki does, and wait; the other way round Loki would refuse their lines for good."""
     off = {"monitoring_tls": "off", "loki_listen_address": "0.0.0.0:3100"}
