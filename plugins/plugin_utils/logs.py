@@ -55,7 +55,7 @@ KINDS: dict[str, dict[str, t.Any]] = {
         "exclude": [],
         "container_labels": [],
     },
-    "syslog": {"listen_address": "127.0.0.1:1514", "protocol": "tcp"},
+    "syslog": {"listen_address": "127.0.0.1:1514", "protocol": "tcp", "syslog_format": "rfc5424"},
 }
 # What the source itself tells of a line, by the value that holds it. It becomes structured metadata.
 SOURCE_FIELDS: dict[str, dict[str, str]] = {
@@ -69,6 +69,7 @@ CHOICES = {
     "format": ("json", "logfmt", "regex", "plain"),
     "keep": ("line", "message"),
     "protocol": ("tcp", "udp"),
+    "syslog_format": ("rfc5424", "rfc3164"),
 }
 MULTILINE = {"first_line": None, "max_wait": "3s", "max_lines": 500}
 DROP = ("field", "matches", "older_than", "longer_than")
@@ -131,7 +132,7 @@ def checked_log(stated: t.Any, host: str) -> dict[str, t.Any]:
             f"{where} has {', '.join(foreign)}, which {stated['kind']} does not know. Known are {known}."
         )
     log = {"name": str(stated["name"]), "kind": str(stated["kind"]), **possible, **given}
-    for key in ("format", "keep", *(["protocol"] if log["kind"] == "syslog" else [])):
+    for key in ("format", "keep", *(["protocol", "syslog_format"] if log["kind"] == "syslog" else [])):
         _one_of(where, key, log[key])
     _check_parts(where, log)
     return log

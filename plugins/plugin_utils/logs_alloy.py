@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from .logs import Log, Push
-from .logs_promtail import CHOMP, choose_template, excluded, level_template, tls_options
+from .logs_promtail import CRI_LINE, choose_template, excluded, incoming_time, level_template, tls_options
 from .logs_stages import RELABEL, Stage, stages
 
 HEADER = "// Managed by Ansible (opswatch.monitoring).\n"
@@ -81,7 +81,12 @@ def _source(log: Log, settings: t.Mapping[str, t.Any]) -> list[Block]:
     listener = Block(
         "listener",
         "",
-        (("address", log["listen_address"]), ("protocol", log["protocol"]), ("use_incoming_timestamp", True)),
+        (
+            ("address", log["listen_address"]),
+            ("protocol", log["protocol"]),
+            ("syslog_format", log["syslog_format"]),
+            ("use_incoming_timestamp", incoming_time(log)),
+        ),
     )
     return [relabel, Block("loki.source.syslog", name, (listener, use, forward))]
 
@@ -132,7 +137,8 @@ _STAGES: dict[str, t.Callable[[t.Mapping[str, t.Any]], tuple[t.Any, ...]]] = {
     ),
     "level": lambda o: ("template", ("source", o["target"]), ("template", level_template(o["sources"]))),
     "choose": lambda o: ("template", ("source", o["target"]), ("template", choose_template(o["sources"]))),
-    "chomp": lambda o: ("template", ("source", o["target"]), ("template", CHOMP)),
+    "cri_line": lambda o: ("template", ("source", o["target"]), ("template", CRI_LINE)),
+    "cri": lambda o: ("cri", ("max_partial_line_size", o["limit"]), ("max_partial_line_size_truncate", True)),
     "output": lambda o: ("output", ("source", o["source"])),
     "labels": lambda o: ("labels", ("values", dict.fromkeys(o["labels"], ""))),
     "drop": _drop,

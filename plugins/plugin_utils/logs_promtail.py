@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .logs import Log, Push
-from .logs_stages import LEVEL_OF, RELABEL, Stage, stages
+from .logs_stages import LEVEL_OF, PIECE, RELABEL, Stage, stages
 
 Config = dict[str, t.Any]
 
@@ -64,7 +64,8 @@ def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:
         job["syslog"] = {
             "listen_address": log["listen_address"],
             "listen_protocol": log["protocol"],
-            "use_incoming_timestamp": True,
+            "syslog_format": log["syslog_format"],
+            "use_incoming_timestamp": incoming_time(log),
         }
     if log["kind"] in RELABEL:
         job["relabel_configs"] = [
@@ -74,6 +75,11 @@ def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:
     found = [promtail_stage(stage) for stage in stages(log, settings)]
     job["pipeline_stages"] = [stage for stage in found if stage]
     return job
+
+
+def incoming_time(log: Log) -> bool:
+    """Whether syslog's own time can be taken: that of RFC 3164 names neither year nor zone."""
+    return bool(log["syslog_format"] == "rfc5424")
 
 
 def _excluded(log: Log) -> Config:
@@ -105,7 +111,13 @@ def choose_template(sources: t.Sequence[str]) -> str:
     return f"{{{{ {first_of(sources)} }}}}"
 
 
-CHOMP = r'{{ TrimSuffix (TrimSuffix (or .Value "") "\n") "\r" }}'
+# Docker's file in the words of CRI, whose stage puts pieces together: a full buffer without an end is one (P). What is
+# shorter and has no end is the last word of a container that ended.
+CRI_LINE = (
+    r"{{ if and .source_time .source_stream }}{{ .source_time }} {{ .source_stream }} "
+    r'{{ if and (ge (len (or .Value "")) PIECE) (not (hasSuffix "\n" .Value)) }}P {{ .Value }}'
+    r'{{ else }}F {{ TrimSuffix (TrimSuffix (or .Value "") "\n") "\r" }}{{ end }}{{ end }}'
+).replace("PIECE", str(PIECE))
 
 
 def _given(**options: t.Any) -> Config:
@@ -143,7 +155,8 @@ _STAGES: dict[str, t.Callable[[t.Mapping[str, t.Any]], Config]] = {
     },
     "level": lambda o: {"template": {"source": o["target"], "template": level_template(o["sources"])}},
     "choose": lambda o: {"template": {"source": o["target"], "template": choose_template(o["sources"])}},
-    "chomp": lambda o: {"template": {"source": o["target"], "template": CHOMP}},
+    "cri_line": lambda o: {"template": {"source": o["target"], "template": CRI_LINE}},
+    "cri": lambda o: {"cri": {"max_partial_line_size": o["limit"], "max_partial_line_size_truncate": True}},
     "output": lambda o: {"output": {"source": o["source"]}},
     "labels": lambda o: {"labels": dict.fromkeys(o["labels"], "")},
     "drop": _drop,

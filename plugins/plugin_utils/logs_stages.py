@@ -26,7 +26,10 @@ LEVELS: dict[str, tuple[str, ...]] = {
 LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
 
 # Labels that the agents set by themselves, or that carry what is meant for structured metadata.
-TEMPORARY = ("filename", "job", "source_unit", "source_host")
+TEMPORARY = ("filename", "job", "stream", "source_unit", "source_host")
+
+PIECE = 16384  # bytes at which Docker cuts a line
+JOINED = 1 << 20  # bytes at most that pieces are joined to, so that no container fills the agent's memory
 
 # From what journald and syslog tell to labels, in this order: (from, to).
 RELABEL = {
@@ -113,9 +116,9 @@ def _unwrapped(log: Log) -> list[Stage]:
             },
         ),
         Stage("json", {"values": {"source_tag": "tag", **labels}, "source": "source_attrs"}),
-        Stage("timestamp", {"source": "source_time", "formats": ["RFC3339Nano"], "zone": "UTC"}),
-        Stage("chomp", {"target": "source_line"}),
+        Stage("cri_line", {"target": "source_line"}),
         Stage("output", {"source": "source_line"}),
+        Stage("cri", {"limit": JOINED}),  # its time, too
     ]
 
 

@@ -1,7 +1,7 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no promise is made to others.
-"""Loki: the periods of its store, keys that it knows no more, its rules, and who has to reach it. Pure functions."""
+"""Loki: the periods of its store, its rules, and who has to reach it. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.utils.vars import merge_hash
 
-from ..module_utils._plan import older
 from .addresses import is_loopback, split_address
 from .logs import AGENTS, chosen_member, present
+from .loki_gone import gone_keys
 from .preflight_report import Problem
 from .render import plain
 from .scrape import HostVars, alert_targets, component_job, has_authority, mutual_address
@@ -34,69 +34,6 @@ LEAD = datetime.timedelta(days=2)  # a period begins at midnight UTC, and every 
 ASKERS = ("prometheus", "grafana")
 OVERRIDES = "/etc/loki/overrides.yml"
 THRESHOLD = re.compile(r"> *(\d+(?:\.\d+)?)")
-
-
-class Gone(t.NamedTuple):
-    """A key that Loki refuses to start with, from a version on."""
-
-    path: str
-    since: str
-    successor: str
-
-
-_PERIODS = "nothing: the object_store of each period says it"
-_PREFIX = "index.path_prefix of each period"
-GONE = (
-    Gone("limits_config.enforce_metric_name", "3.0", "nothing: leave it out"),
-    Gone("limits_config.ruler_evaluation_delay_duration", "3.0", "nothing: leave it out"),
-    Gone("chunk_store_config.max_look_back_period", "3.0", "limits_config.max_query_lookback"),
-    Gone("storage_config.boltdb_shipper.shared_store", "3.0", _PERIODS),
-    Gone("storage_config.boltdb_shipper.shared_store_key_prefix", "3.0", _PREFIX),
-    Gone("storage_config.tsdb_shipper.shared_store", "3.0", _PERIODS),
-    Gone("storage_config.tsdb_shipper.shared_store_key_prefix", "3.0", _PREFIX),
-    Gone("storage_config.tsdb_shipper.use_boltdb_shipper_as_backup", "3.0", "nothing: leave it out"),
-    Gone("storage_config.aws.sse_encryption", "3.0", "storage_config.aws.sse.type"),
-    Gone("common.storage.s3.sse_encryption", "3.0", "common.storage.s3.sse.type"),
-    Gone("compactor.shared_store", "3.0", "compactor.delete_request_store, for delete requests; else nothing"),
-    Gone("compactor.shared_store_key_prefix", "3.0", "compactor.delete_request_store_key_prefix"),
-    Gone("compactor.deletion_mode", "3.0", "limits_config.deletion_mode"),
-    Gone("ingester.max_transfer_retries", "3.0", "ingester.wal, which is on by default"),
-    Gone("querier.query_timeout", "3.0", "limits_config.query_timeout"),
-    Gone("querier.engine.timeout", "3.0", "limits_config.query_timeout"),
-    Gone("query_range.split_queries_by_interval", "3.0", "limits_config.split_queries_by_interval"),
-    Gone("query_range.results_cache.max_freshness", "2.0", "limits_config.max_cache_freshness_per_query"),
-    Gone("frontend_worker.parallelism", "3.0", "querier.max_concurrent"),
-    Gone("bloom_compactor", "3.3", "bloom_build"),
-)
-
-
-# --- keys that are gone ---
-
-
-def gone_keys(config: Map, version: str) -> list[Gone]:
-    """Keys of a configuration that this version refuses, each with its successor."""
-    found = []
-    for gone in GONE:
-        *above, last = gone.path.split(".")
-        place: t.Any = config
-        for key in above:
-            place = place.get(key) if isinstance(place, dict) else None
-        if isinstance(place, dict) and last in place and not older(version, gone.since):
-            found.append(gone)
-    return found
-
-
-def gone_problems(values: Map) -> list[Problem]:
-    """The same of the variable C(loki_config), as the preflight reports them."""
-    config = values.get("loki_config")
-    return [
-        Problem(
-            f"loki_config has {gone.path}, which Loki {values['loki_version']} refuses",
-            f"it is gone since {gone.since}",
-            f"use instead: {gone.successor}",
-        )
-        for gone in (gone_keys(config, str(values.get("loki_version"))) if isinstance(config, dict) else [])
-    ]
 
 
 # --- the periods of the store ---

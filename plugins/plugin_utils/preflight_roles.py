@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ansible.errors import AnsibleError
 
-from . import alertmanager, grafana, loki, role_facts
+from . import alertmanager, grafana, loki, loki_gone, role_facts
 from .dashboard_tree import read_tree, tree_owners
 from .inventory_rules import inventory_rules
 from .preflight_report import Problem, refused
@@ -105,7 +105,7 @@ def loki_problems(values: Values) -> list[Problem]:
     """Keys that this version refuses, and thresholds of alerts that are not there."""
     stated = values.get("loki_thresholds")
     known = role_facts.log_alerts()
-    return loki.gone_problems(values) + [
+    return loki_gone.gone_problems(values) + [
         problem
         for name, value in (stated if isinstance(stated, dict) else {}).items()
         for problem in refused(loki.check_thresholds, {name: value}, known)

@@ -19,16 +19,20 @@ from tests.testbed import scenario
 from tests.testbed.scenario import LOG_AGENTS as HOSTS
 from tests.testbed.scenario import append, wait_for
 
-# As many as Loki gives at once, which is two and a half minutes.
+# As many as Loki gives at once, which is two and a half minutes. Plain lines have no time of their own, so that Loki
+# keeps one that was sent twice as two.
 WRITER = """
-import datetime, json, os, time
+import datetime, json, os, socket, time
 os.makedirs("/var/log/app", exist_ok=True)
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 number = 0
-with open("/var/log/app/SERVICE.log", "a") as file:
+with open("/var/log/app/SERVICE.log", "a") as file, open("/var/log/app/SERVICE-plain.log", "a") as plain:
     while number < 5000 and not os.path.exists("/run/SERVICE.end"):
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
         file.write(json.dumps({"timestamp": now, "level": "INFO", "service": "SERVICE", "number": number}) + "\\n")
-        file.flush()
+        plain.write(f"number {number}\\n")
+        journal.sendto(f"<14>SERVICE-journal: number {number}".encode(), "/dev/log")
+        file.flush(), plain.flush()
         number += 1
         time.sleep(0.03)
 print(number)
@@ -57,6 +61,12 @@ class Stream:
         found = loki.expect(f'{{service="{self.service}"}}', count, 60)
         assert Counter(json.loads(line)["number"] for _stamp, line, _known in found) == Counter(range(count))
         return [stamp for stamp, _line, _known in found]
+
+    def expect_sent_once(self, loki: scenario.Loki, count: int) -> None:
+        """Also the lines of which Loki would keep a second one."""
+        for kind in ("plain", "journal"):
+            found = Counter(line for _, line, _ in loki.expect(f'{{service="{self.service}-{kind}"}}', count, 60))
+            assert found == Counter(f"number {number}" for number in range(count)), kind
 
 
 def told(host: str, unit: str, since: float, messages: tuple[str, ...]) -> list[int]:
@@ -186,12 +196,52 @@ def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group
     assert run.rc == 0
     assert f"removed {other}: unit, links, generations and releases" in run.said
     stamps = stream.expect(loki, count)
+    stream.expect_sent_once(loki, count)
     stopped, starts = min(told(host, other, began, STOPPED)), min(told(host, group, began, STARTS))
     assert stopped <= starts, "never do both read"
     assert stamps[0] < stopped
     assert stamps[-1] > starts
     units = scenario.host(host).run("systemctl is-active promtail alloy").stdout.split()
     assert units == (["inactive", "active"] if group == "alloy" else ["active", "inactive"])
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({"alloy_config": 'loki.wright "x" {\n}'}, id="its configuration is refused"),
+        pytest.param({"alloy_unit": {"Service": {"ExecStartPre": "/bin/false"}}}, id="it does not start"),
+    ],
+)
+def test_promtail_reads_on_where_alloy_does_not_come_up(loki, service, variables, tmp_path):
+    """Whether Promtail was stopped for it already or not."""
+    host = HOSTS["promtail"]
+    stream = Stream(host, service)
+    try:
+        inventory = moved(host, "alloy", tmp_path / "inv")
+        run = scenario.playbook(
+            "site.yml", "--tags", "alloy", "--limit", host, inventories=[inventory], variables=variables
+        )
+        units = scenario.host(host).run("systemctl is-active promtail alloy").stdout.split()
+    finally:
+        count = stream.end()
+    assert run.rc != 0
+    assert units[0] == "active", run.said
+    assert units[1] != "active"
+    stream.expect(loki, count)
+
+
+def test_a_reboot_loses_nothing_and_repeats_nothing(loki, agent, service):
+    host = scenario.container(HOSTS[agent])
+    for number in range(2):
+        append(HOSTS[agent], f"/var/log/app/{service}.log", f"before {number}")
+    loki.expect(f'{{service="{service}"}}', 2)
+    host.exec_run(["systemctl", "poweroff"])  # as Docker itself would end it, it would be a power cut
+    host.wait(timeout=60)
+    host.start()
+    wait_for("systemd answers", lambda: host.exec_run(["systemctl", "show"]).exit_code == 0)
+    append(HOSTS[agent], f"/var/log/app/{service}.log", "after")
+    found = [line for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', 3, 60)]
+    assert found == ["before 0", "before 1", "after"]
 
 
 def test_tls_is_turned_on_under_a_stream(loki, service):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import time
 import uuid
@@ -139,12 +140,45 @@ def test_lines_of_the_example_services(loki, agent, service):
     assert "\nZeroDivisionError: " in second["exception"]
 
 
+@pytest.mark.parametrize(
+    ("written", "nanoseconds"),
+    [
+        ("%Y-%m-%dT%H:%M:%S.%f+00:00", 123456000),
+        ("%Y-%m-%dT%H:%M:%S.%fZ", 123456000),
+        ("%Y-%m-%dT%H:%M:%S.%f", 123456000),  # datetime.utcnow().isoformat()
+        ("%Y-%m-%d %H:%M:%S,123", 123000000),  # the logging module's own
+        ("%Y-%m-%dT%H:%M:%S", 0),
+    ],
+)
+def test_ways_to_write_a_time(loki, agent, service, written, nanoseconds):
+    at = datetime.now(UTC).replace(microsecond=123456)
+    fields = {"timestamp": at.strftime(written), "level": "INFO", "service": service}
+    append(LOG_AGENTS[agent], path_of(service), json.dumps(fields))
+    ((stamp, _text, _known),) = loki.expect(f'{{service="{service}"}}', 1)
+    assert stamp == int(at.timestamp()) * 10**9 + nanoseconds
+
+
+def test_line_of_a_file_and_of_the_journal_is_stored_once(loki, agent, service):
+    """As the example services write theirs."""
+    host, text = LOG_AGENTS[agent], line(service, datetime.now(UTC), message="twice")
+    append(host, path_of(service), text)
+    scenario.host(host).check_output(f"echo {shlex.quote(text)} | systemd-cat -t other")
+    append(host, path_of(f"{service}-after"), "after")
+    loki.expect(f'{{service="{service}-after"}}', 1)
+    time.sleep(3)  # for the journal's
+    assert [text for _stamp, text, _known in loki.lines(f'{{service="{service}"}}')] == [text]
+
+
 def test_line_over_the_limit_is_cut(loki, agent, service):
-    text = line(service, datetime.now(UTC), message="x" * 300_000)
-    append(LOG_AGENTS[agent], path_of(service), text, line(service, datetime.now(UTC), message="after"))
-    found = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2, 60)]
-    assert len(found[0].encode()) <= 256_000
-    assert json.loads(found[1])["message"] == "after"
+    """When everything is known of it."""
+    at = datetime.now(UTC)
+    text = json.dumps({"message": "x" * 300_000, **json.loads(line(service, at)), "level": "ERROR", "logger": "shop"})
+    append(LOG_AGENTS[agent], path_of(service), text, line(service, at + timedelta(seconds=1), message="after"))
+    (stamp, cut, known), (_, after, _) = loki.expect(f'{{service="{service}"}}', 2, 60)
+    assert text.startswith(cut)
+    assert 255_000 < len(cut) <= 256_000
+    assert (stamp // 1000, known["level"], known["logger"]) == (int(at.timestamp() * 10**6), "error", "shop")
+    assert json.loads(after)["message"] == "after"
 
 
 def left_out(agent: str, reason: str) -> float:
@@ -168,6 +202,15 @@ def test_invalid_utf_8(loki, agent, service):
     append(LOG_AGENTS[agent], path_of(service), b"bad \xff\xfe bytes", b"after")
     found = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2)]
     assert found == ["bad \ufffd\ufffd bytes", "after"]
+
+
+def test_invalid_utf_8_in_a_json_line(loki, agent, service):
+    at = datetime.now(UTC)
+    text = line(service, at, message="bad @ byte", logger="shop").encode().replace(b"@", b"\xff")
+    append(LOG_AGENTS[agent], path_of(service), text)
+    ((stamp, found, known),) = loki.expect(f'{{service="{service}", level="info"}}', 1)
+    assert found == text.decode(errors="replace")
+    assert (stamp // 1000, known["logger"]) == (int(at.timestamp() * 10**6), "shop")
 
 
 def test_ten_megabytes_without_an_end(loki, agent, service):
@@ -242,8 +285,10 @@ def test_full_disk_under_the_positions(loki, agent, service):
     assert numbers(loki, service, 51, 60) == Counter(range(51))
 
 
-@pytest.mark.parametrize("agent", ["alloy"])  # both would be over Loki's limit of streams
-@pytest.mark.parametrize("services", [10, 100, 1000])
+# 1000 of both would be over Loki's limit of streams.
+@pytest.mark.parametrize(
+    ("agent", "services"), [("promtail", 10), ("promtail", 100), ("alloy", 10), ("alloy", 100), ("alloy", 1000)]
+)
 def test_streams_that_services_cost(loki, agent, service, services):
     """Five levels each: one stream for each of them, and none for anything else."""
     now, levels = datetime.now(UTC), ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -254,12 +299,16 @@ def test_streams_that_services_cost(loki, agent, service, services):
     ]
     append(LOG_AGENTS[agent], path_of(service), *lines)
 
-    def streams() -> int:
+    def streams() -> list[dict[str, str]]:
         found = loki.get("/loki/api/v1/series", **{"match[]": f'{{service=~"{service}-.+"}}'})
-        return len(found.json()["data"])
+        return list(found.json()["data"])
 
-    wait_for(f"streams of {services} services", lambda: streams() >= 5 * services, 120)
-    assert streams() == 5 * services
+    wait_for(f"streams of {services} services", lambda: len(streams()) >= 5 * services, 120)
+    found = streams()
+    assert len(found) == 5 * services
+    # The last is Loki's own copy of the service's name, which makes no stream of its own.
+    assert {name for one in found for name in one} == {"instance", "service", "level", "service_name"}
+    assert all(one["service_name"] == one["service"] for one in found)
 
 
 @contextmanager
@@ -298,12 +347,44 @@ def test_containers_of_docker(loki, agent, service):
     assert known["com_example_team"] == "shop"
 
 
+def test_pieces_of_a_containers_long_line_are_joined(loki, agent, service):
+    """Docker cuts a line at 16 kB; those of its two streams come in between."""
+    host, number = LOG_AGENTS[agent], uuid.uuid4().hex * 2
+    folder = f"/var/lib/docker/containers/{number}"
+    scenario.host(host).check_output(f"install -d -m 710 /var/lib/docker && install -d -m 700 {folder}")
+    at = datetime.now(UTC).replace(microsecond=250000)
+    long = line(service, at, message="x" * 40_000, logger="shop")
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+    def pieces(text: str, stream: str) -> list[str]:
+        parts = [text[start : start + 16384] for start in range(0, len(text), 16384)]
+        about = {"stream": stream, "attrs": {"tag": service}, "time": now}
+        return [json.dumps({"log": part, **about}) for part in parts]
+
+    first, other = pieces(f"{long}\n", "stdout"), pieces("y" * 20_000 + "\n", "stderr")
+    with reading(agent, {"name": "containers", "kind": "docker"}):
+        lines = [first[0], other[0], first[1], other[1], first[2], *pieces("panic: no end", "stderr")]
+        append(host, f"{folder}/{number}-json.log", *lines)
+        found = loki.expect(f'{{service="{service}"}}', 3)
+        security = scenario.host(host).check_output(f"systemd-analyze security {agent} --no-pager")
+    by_stream = {(known["stream"], text): (stamp, known) for stamp, text, known in found}
+    assert set(by_stream) == {("stdout", long), ("stderr", "y" * 20_000), ("stderr", "panic: no end")}
+    stamp, known = by_stream["stdout", long]
+    assert stamp == int(at.timestamp()) * 10**9 + 250000000
+    assert (known["level"], known["logger"], known["container"]) == ("info", "shop", number[:12])
+    assert float(re.findall(r"exposure level for \w+.service: ([\d.]+)", security)[0]) <= 2.0, "with Docker's files too"
+
+
+@pytest.mark.parametrize("syslog_format", ["rfc5424", "rfc3164"])
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_syslog(loki, agent, service, protocol):
-    """As logger of util-linux sends it, with its own time and names."""
+def test_syslog(loki, agent, service, protocol, syslog_format):
+    """As logger of util-linux sends it, with its own time and names; that of RFC 3164 lacks the year."""
     log = {"name": "network", "kind": "syslog", "listen_address": "127.0.0.1:1514", "protocol": protocol}
+    log["syslog_format"] = syslog_format
     with reading(agent, {**log, "format": "plain"}):
-        send = f"logger --rfc5424 --server 127.0.0.1 --port 1514 --{protocol} --tag {service} --priority user.err"
+        send = (
+            f"logger --{syslog_format} --server 127.0.0.1 --port 1514 --{protocol} --tag {service} --priority user.err"
+        )
         before = time.time_ns()
         octets = "--octet-count" if protocol == "tcp" else ""
         scenario.host(LOG_AGENTS[agent]).check_output(f"{send} {octets} 'a link went down'")

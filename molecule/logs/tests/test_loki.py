@@ -18,8 +18,11 @@ import pytest
 import requests
 import yaml
 
+from dashboards.catalogue import boards
+from plugins.plugin_utils.loki_gone import GONE
 from tests.testbed import scenario
 from tests.testbed.paths import ROOT
+from tests.testbed.queries import panels, put_in, targets
 from tests.testbed.scenario import Named, quietly, wait_for
 
 HOST = "opswatch-logs"
@@ -173,6 +176,20 @@ def test_service_that_fell_silent(loki):
     assert [(one["metric"], one["value"][1]) for one in found] == [({"service": "silent"}, "150")]
 
 
+def test_it_understands_what_the_dashboards_ask(loki):
+    if loki.is_stand_in:
+        pytest.skip("the stand-in knows few queries")
+    asked = 0
+    for board in boards():
+        values = {one["name"]: one.get("allValue") or ".*" for one in board["templating"]["list"]}
+        for target in (one for panel in panels(board) for one in targets(board, panel) if one.kind == "loki"):
+            path = "query" if target.instant else "query_range"
+            answer = loki.get(f"/loki/api/v1/{path}", query=put_in(target.expr, values))
+            assert answer.status_code == 200, f"{target.panel} {target.ref}: {answer.text}"
+            asked += 1
+    assert asked
+
+
 def test_what_it_refuses_leaves_the_old_one_serving(loki):
     number = scenario.in_force(HOST, "loki").generation
     run = site(loki_flags={"no.such.flag": True})
@@ -180,6 +197,34 @@ def test_what_it_refuses_leaves_the_old_one_serving(loki):
     assert "flag provided but not defined: -no.such.flag" in run.said
     assert f"generation {number} is untouched" in run.said
     assert loki.get("/ready").status_code == 200
+
+
+def test_the_binary_itself_checks_the_configuration(loki):
+    if loki.is_stand_in:
+        pytest.skip("the stand-in knows few keys")
+    run = site(loki_config={"server": {"no_such": 1}})
+    assert run.rc != 0
+    assert "field no_such not found in type server.Config" in run.said
+    assert loki.get("/ready").status_code == 200
+
+
+def test_it_refuses_each_key_that_is_said_to_be_gone(loki):
+    """Which the preflight tells from a list, before anything is changed."""
+    if loki.is_stand_in:
+        pytest.skip("the stand-in knows few keys")
+    accepted = []
+    for gone in GONE:
+        config: dict[str, Any] = {}
+        *above, last = gone.path.split(".")
+        place = config
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = 1
+        written = f"printf %s {shlex.quote(yaml.safe_dump(config))} > /tmp/gone.yml"
+        run = scenario.host(HOST).run(f"{written}; loki -verify-config -config.file=/tmp/gone.yml 2>&1")
+        if f"field {last} not found" not in run.stdout:
+            accepted.append(gone.path)
+    assert accepted == []
 
 
 def test_other_periods_than_those_of_the_store_are_refused(loki):
@@ -243,6 +288,35 @@ def test_a_store_like_the_guides_takes_the_lines_of_agents(loki, labels, service
     assert site().rc == 0
     assert yaml.safe_load(host.check_output("cat /etc/loki/config.yml")) == config
     host.check_output("test ! -e /etc/loki/overrides.yml")
+
+
+@pytest.mark.slow  # as above
+def test_lines_older_than_the_retention_go(loki, labels):
+    if loki.is_stand_in:
+        pytest.skip("the stand-in removes nothing")
+    old, host = time.time_ns() - 30 * 3600 * NANO, scenario.host(HOST)
+
+    def stored() -> list[str]:
+        return [line for _, line, _ in loki.lines(f'{{job="{labels["job"]}"}}', start=old - NANO)]
+
+    def restarted() -> None:
+        """It writes its index as it ends, and looks at that of the compactor as it begins."""
+        host.check_output("systemctl restart loki")
+        wait_for("Loki is back", lambda: quietly(lambda: loki.get("/ready").status_code == 200), 90)
+
+    def went_through() -> bool:
+        name = "loki_compactor_apply_retention_last_successful_run_timestamp_seconds"
+        found = re.findall(rf"^{name} (\S+)$", loki.get("/metrics").text, re.MULTILINE)
+        return bool(found) and float(found[0]) > 0
+
+    assert loki.push(labels, (old, "old"), (time.time_ns(), "new")).status_code == 204
+    restarted()
+    wait_for("both are stored", lambda: quietly(lambda: stored() == ["old", "new"]), 120)
+    assert site(loki_retention="24h", loki_config={"compactor": {"compaction_interval": "10s"}}).rc == 0
+    wait_for("retention was applied", lambda: quietly(went_through), 180)
+    restarted()
+    wait_for("the old one is gone", lambda: quietly(lambda: stored() == ["new"]), 120)
+    assert site().rc == 0
 
 
 @pytest.mark.slow  # as above

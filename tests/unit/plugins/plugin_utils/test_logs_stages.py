@@ -1,6 +1,6 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules of the pipelines on lines: a reading of the stages in Python, as far as a line by itself goes.
+"""The rules of the pipelines on lines: a reading of the stages in Python.
 
 Whether the agents read them so too is what the scenario on real programs shows.
 """
@@ -11,10 +11,11 @@ import datetime
 import json
 import re
 import typing as t
+from zoneinfo import ZoneInfo
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_log
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages import LEVEL_OF, stages
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages import LEVEL_OF, PIECE, stages
 
 FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
 JOURNAL = {"name": "journal", "kind": "journal"}
@@ -34,11 +35,21 @@ class Entry:
 
 
 def read(stated: dict[str, t.Any], line: str, **labels: str) -> Entry:
-    entry = Entry(line, {"filename": "/var/log/app/shop.log", **labels} if stated["kind"] != "journal" else labels)
-    for stage in stages(checked_log(stated, "web"), SETTINGS):
-        if not entry.dropped:
-            STAGES[stage.kind](entry, stage.options)
+    (entry,) = read_all(stated, [line], **labels)
     return entry
+
+
+def read_all(stated: dict[str, t.Any], lines: list[str], **labels: str) -> list[Entry]:
+    known = {"filename": "/var/log/app/shop.log", **labels} if stated["kind"] != "journal" else labels
+    entries = [Entry(line, known) for line in lines]
+    for stage in stages(checked_log(stated, "web"), SETTINGS):
+        if stage.kind in JOINS:
+            entries = JOINS[stage.kind](entries, stage.options)
+            continue
+        for entry in entries:
+            if not entry.dropped:
+                STAGES[stage.kind](entry, stage.options)
+    return entries
 
 
 def _first(entry: Entry, sources: list[str]) -> str:
@@ -80,7 +91,7 @@ def _timestamp(entry: Entry, options: dict[str, t.Any]) -> None:
     text = str(entry.values.get(options["source"]) or "")
     if any(re.fullmatch(LAYOUTS[layout], text) for layout in options["formats"]):
         found = datetime.datetime.fromisoformat(text)
-        entry.time = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+        entry.time = found if found.tzinfo else found.replace(tzinfo=ZoneInfo(options["zone"]))
 
 
 def _set(name: str, entry: Entry, value: str) -> None:
@@ -125,7 +136,46 @@ def _label_drop(entry: Entry, options: dict[str, t.Any]) -> None:
 
 
 def _truncate(entry: Entry, options: dict[str, t.Any]) -> None:
-    entry.line = entry.line[: options["limit"]]
+    entry.line = entry.line.encode()[: options["limit"]].decode(errors="replace")
+
+
+def _cri_line(entry: Entry, options: dict[str, t.Any]) -> None:
+    if not (entry.values.get("source_time") and entry.values.get("source_stream")):
+        entry.values.pop(options["target"], None)
+        return
+    text = str(entry.values.get(options["target"]) or "")
+    piece = len(text.encode()) >= PIECE and not text.endswith("\n")
+    rest = f"P {text}" if piece else "F " + text.removesuffix("\n").removesuffix("\r")
+    entry.values[options["target"]] = f"{entry.values['source_time']} {entry.values['source_stream']} {rest}"
+
+
+def _cri(entries: list[Entry], options: dict[str, t.Any]) -> list[Entry]:
+    """Pieces of each file and stream are joined until an end is there; the last one's time counts."""
+    whole, parts = [], {}
+    for entry in entries:
+        found = re.fullmatch(r"(?s)(\S+?) (stdout|stderr) (\S+?) (.*)", entry.line)
+        if not found:
+            whole.append(entry)
+            continue
+        stamp, stream, flag, text = found.groups()
+        entry.time, entry.labels["stream"] = datetime.datetime.fromisoformat(stamp), stream
+        entry.line = (parts.pop(stream, "") + text)[: options["limit"]]
+        if flag == "P":
+            parts[stream] = entry.line
+        else:
+            whole.append(entry)
+    return whole
+
+
+def _multiline(entries: list[Entry], options: dict[str, t.Any]) -> list[Entry]:
+    """Without its time limit: what follows a first line belongs to it."""
+    found: list[Entry] = []
+    for entry in entries:
+        if not found or re.search(options["first_line"], entry.line):
+            found.append(entry)
+        else:
+            found[-1].line += f"\n{entry.line}"
+    return found
 
 
 STAGES: dict[str, t.Callable[[Entry, dict[str, t.Any]], None]] = {
@@ -135,7 +185,7 @@ STAGES: dict[str, t.Callable[[Entry, dict[str, t.Any]], None]] = {
     "timestamp": _timestamp,
     "level": lambda e, o: _set(o["target"], e, LEVEL_OF.get(_first(e, o["sources"]).strip().lower(), "")),
     "choose": lambda e, o: _set(o["target"], e, _first(e, o["sources"])),
-    "chomp": lambda e, o: _set(o["target"], e, str(e.values.get(o["target"]) or "").removesuffix("\n")),
+    "cri_line": _cri_line,
     "output": _output,
     "labels": _labels,
     "drop": _drop,
@@ -144,8 +194,8 @@ STAGES: dict[str, t.Callable[[Entry, dict[str, t.Any]], None]] = {
     "static_labels": lambda e, o: e.labels.update(o["labels"]),
     "truncate": _truncate,
     "limit": lambda _e, _o: None,
-    "multiline": lambda _e, _o: None,
 }
+JOINS: dict[str, t.Callable[[list[Entry], dict[str, t.Any]], list[Entry]]] = {"cri": _cri, "multiline": _multiline}
 
 
 def line(**fields: t.Any) -> str:
@@ -261,6 +311,49 @@ def test_docker() -> None:
     assert read(DOCKER, docker("\n"), filename=CONTAINER).dropped == "empty_line"
 
 
+def pieces(text: str) -> list[str]:
+    """As Docker cuts a line."""
+    return [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+
+
+def test_pieces_of_a_long_line_are_joined() -> None:
+    """Those of each stream by themselves, and what is read of the line is that of the whole."""
+    long, other = line(message="x" * 40_000, level="ERROR") + "\n", "y" * 20_000 + "\n"
+    cut = [docker(text) for text in pieces(long)]
+    cut[1:1] = [docker(text, stream="stdout") for text in pieces(other)]
+    second, first = read_all(DOCKER, cut, filename=CONTAINER)
+    assert (first.labels, first.metadata["stream"]) == ({"service": "auth-service", "level": "error"}, "stderr")
+    assert long.startswith(first.line)
+    assert len(first.line) == SETTINGS["line_limit"], "cut when everything is known of it"
+    assert (set(second.line), second.metadata["stream"]) == ({"y"}, "stdout")
+
+
+def test_last_words_of_a_container_wait_for_no_end() -> None:
+    assert [one.line for one in read_all(DOCKER, [docker("panic"), docker("again\n")], filename=CONTAINER)] == [
+        "panic",
+        "again",
+    ]
+
+
+def test_line_of_a_containers_file_that_is_not_dockers_stays_as_it_is() -> None:
+    for text in ("garbage", '{"log": "no time\\n"}'):
+        assert read(DOCKER, text, filename=CONTAINER).line == text
+
+
+def test_traceback_in_a_plain_file_is_one_entry() -> None:
+    trace = ["2999-01-01 ERROR it broke", "Traceback (most recent call last):", "ValueError: no"]
+    stated = {**FILES, "format": "plain", "multiline": {"first_line": r"^\d{4}-"}}
+    first, second = read_all(stated, [*trace, "2999-01-01 INFO it goes on"])
+    assert (first.line, second.line) == ("\n".join(trace), "2999-01-01 INFO it goes on")
+
+
+def test_time_without_an_offset_is_that_of_the_zone() -> None:
+    entry = read({**FILES, "time_zone": "Europe/Berlin"}, line(timestamp="2026-07-01 10:00:00,5"))
+    assert entry.time == datetime.datetime(2026, 7, 1, 8, 0, 0, 500000, tzinfo=datetime.UTC)
+    entry = read({**FILES, "time_zone": "Europe/Berlin"}, line(timestamp="2026-07-01T10:00:00Z"))
+    assert entry.time == datetime.datetime(2026, 7, 1, 10, tzinfo=datetime.UTC)
+
+
 def test_logfmt_and_regex_and_plain() -> None:
     logfmt = {**FILES, "format": "logfmt", "time_field": "ts", "metadata": ["user"]}
     entry = read(logfmt, 'ts=2999-01-01T00:00:00Z level=warning user=4 message="a b"')
@@ -317,7 +410,7 @@ def test_lines_are_joined_before_anything_else_is_done() -> None:
     kinds = [
         stage.kind for stage in stages(checked_log({**DOCKER, "multiline": {"first_line": "^x"}}, "web"), SETTINGS)
     ]
-    assert kinds.index("output") + 1 == kinds.index("multiline")
+    assert kinds[kinds.index("output") :][:3] == ["output", "cri", "multiline"]
 
 
 def test_drop_by_the_service_of_a_line_where_the_entry_states_another() -> None:

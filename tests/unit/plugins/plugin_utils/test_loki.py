@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import re
 import typing as t
 from pathlib import Path
 
@@ -15,13 +16,12 @@ from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import (
     alertmanager_urls,
     build_config,
-    gone_keys,
-    gone_problems,
     inventory_problems,
     log_rules,
     plan_periods,
     shared_periods,
 )
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_gone import GONE, gone_keys, gone_problems
 
 ROOT = Path(__file__).resolve().parents[4]
 RULES = ROOT / "roles/loki/files/rules/opswatch_logs.yml"
@@ -37,6 +37,14 @@ OURS = period("2024-04-01")
 GUIDE = period("2020-10-24", "boltdb-shipper", "v11")
 NEXT = period("2026-11-27")
 S3 = period("2024-04-01", objects="s3")
+
+
+def test_the_documentation_names_each_key_that_is_gone() -> None:
+    section = (ROOT / "docs/loki.md").read_text().split("## Keys that are gone")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    for gone in GONE:
+        last = gone.path.rpartition(".")[2]
+        assert any(re.search(rf"\b{last}`", row) and f"| {gone.since} |" in row for row in rows), gone.path
 
 
 @pytest.mark.parametrize(
