@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import typing as t
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play import Play
 from ansible.playbook.play_context import PlayContext
@@ -19,9 +21,11 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.connection.local import Connection as LocalConnection
 from ansible.plugins.loader import action_loader
 from ansible.template import Templar, trust_as_template
+from ansible.vars.manager import VariableManager
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_order, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_host import FOLDERS
 
+ROOT = Path(__file__).resolve().parents[4]
 VERSION = {name: role_facts._read(name, "defaults", "main.yml")[f"{name}_version"] for name in role_facts.components()}
 READY = ["prometheus", "node_exporter"]
 
@@ -705,3 +709,35 @@ def test_no_value_ends_the_checks(controller: Controller, role: str, name: str, 
     if wrong is not None and not isinstance(wrong, right):
         assert any(name in problem for problem in found), found
     assert not any("could not be checked" in problem for problem in found), found
+
+
+# --- the inventories of the checkout ---
+
+
+def copied_from_the_readme(folder: Path) -> Path:
+    """The example of the README, as somebody would copy it: each block behind the name of its file."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("hosts.yml", "group_vars/all.yml", "group_vars/shop.yml"):
+        (block,) = re.findall(rf"`inventories/production/{name}`:\n\n```yaml\n(.*?)```", text, re.DOTALL)
+        path = folder / "production" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.replace("{{ vault_shop_admin }}", "hush"), encoding="utf-8")
+    return folder / "production"
+
+
+@pytest.mark.parametrize("name", ["README", "dating_app", "demo", "local"])
+def test_inventories_that_people_start_from(controller: Controller, tmp_path: Path, name: str) -> None:
+    """Nothing is wrong with any host, nor with the inventory as a whole: scrape jobs, who reaches Loki, ports."""
+    source = copied_from_the_readme(tmp_path) if name == "README" else ROOT / "inventories" / name
+    loader = DataLoader()
+    inventory = InventoryManager(loader, sources=[str(source)])
+    stated = VariableManager(loader, inventory)
+    controller.groups = {group: [one.name for one in its.get_hosts()] for group, its in inventory.groups.items()}
+    controller.play_hosts = controller.groups["all"]
+    magic = {"inventory_file", "inventory_dir", "playbook_dir", "groups", "group_names", "omit", "ansible_version"}
+    for host in inventory.get_hosts():
+        known = stated.get_vars(host=host, include_hostvars=False)
+        controller.hosts[host.name] = {key: value for key, value in known.items() if key not in magic}
+    assert controller.play_hosts
+    for host in controller.play_hosts:
+        assert controller.run(answer(role_facts.components()), host=host) == {"changed": False}, host
