@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Series that are deleted by the API are only marked, and stay in their blocks until these are compacted again. This rewrites the
     blocks that have such marks. Where there are none, Prometheus is not asked for anything.
-  - The API for it has to be on, C(prometheus_admin_api) of the role prometheus, and Prometheus has to ask for a password. Otherwise nothing is done.
+  - The API for it has to be on, and Prometheus has to ask for a password. Otherwise nothing is done. The role prometheus turns it on with
+    C(prometheus_admin_api), and where C(backup_repository) is set.
 author: opswatch.monitoring contributors (@opswatch)
 extends_documentation_fragment:
   - opswatch.monitoring.prometheus
