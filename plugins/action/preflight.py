@@ -20,6 +20,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_orde
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_artifacts as artifacts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host_look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_secrets as secrets
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, present, pushes
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
@@ -265,8 +266,14 @@ class ActionModule(ActionBase):
                 "monitoring_allow_downgrade is true, so no version is refused for being older than the installed one. "
                 "What to do: take it out of the inventory once the older version runs."
             )
+        if wanted and secrets.is_meant(settings):
+            self.warnings.append(
+                "monitoring_new_secrets is true, so secrets that monitoring_secrets_dir lacks are made, also in the "
+                "place of those that hosts work with. What to do: take it out of the inventory once they are made."
+            )
         self.warnings += host_look.forgotten_warnings(look, self.host, mine)
         self.problems += host_look.host_problems(look, mine, wanted)
+        self.problems += secrets.lost_problems(self.host, look, [one.name for one in wanted], settings)
         missing = [one for one in wanted if one.name not in look.releases and values.is_version(one.version)]
         sizes = self._check_artifacts(missing, look, settings, variables) if missing else {}
         if wanted:

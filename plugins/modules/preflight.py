@@ -12,7 +12,8 @@ version_added: 0.1.0
 description:
   - Looks at the inventory and at the host, and fails with a numbered list of everything that would stop the run later.
     Variables of a wrong type, unknown and misspelt ones, misspelt groups, values that a role would refuse at its turn,
-    ports that are wanted twice, files that are not there, releases that cannot be had, a host that does not fit, no space.
+    ports that are wanted twice, files that are not there, releases that cannot be had, secrets that the host works with and the control node lacks,
+    a host that does not fit, no space.
   - Which components a host runs is taken from its groups. A host without one is not asked.
   - One remote call, which starts no Python. A second one, M(opswatch.monitoring.release_info), where a release is missing
     that the host fetches itself, and M(opswatch.monitoring.components_info) where several components are there in the wanted

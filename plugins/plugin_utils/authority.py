@@ -11,7 +11,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
-from .secrets_dir import SecretsDir
+from .secrets_dir import AUTHORITY, SecretsDir
 
 try:
     from cryptography import x509
@@ -24,7 +24,6 @@ try:
 except ImportError as error:  # ansible-core itself depends on it, but a distribution may split it off
     MISSING = error
 
-AUTHORITY = "tls_authority"
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 397
 RENEW_BEFORE = datetime.timedelta(days=30)

@@ -57,6 +57,7 @@ class Look:
     releases: set[str] = field(default_factory=set)  # components whose wanted version is unpacked
     installed: dict[str, str] = field(default_factory=dict)  # version by component, wanted or not
     proven: set[str] = field(default_factory=set)  # those of which a change is not unfinished
+    certified: set[str] = field(default_factory=set)  # components that have a certificate
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
     space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
     mounts: dict[str, list[str]] = field(default_factory=dict)  # options, by mount point
@@ -106,11 +107,13 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
         parts.append(f"[ -e {layout.current} ] || {{ {own}; }}")
         parts += [f"packaged {unit} && runs {unit} && echo package {one.name} {unit}" for unit in one.packages]
     for name in known:
-        manifest = f"{Layout(name).current}/manifest.json"
+        layout = Layout(name)
+        manifest = f"{layout.current}/manifest.json"
         version = rf's/^  "version": "\(.*\)".*/installed {name} \1/p'
         parts.append(
             f"""[ -e {manifest} ] && sed -n '{version}; s/^  "committed": true.*/proven {name}/p' {manifest}"""
         )
+        parts.append(f"[ -e {layout.secrets}/tls.crt ] && echo certified {name}")
     return "\n".join([*parts, "echo complete"])
 
 
@@ -135,6 +138,8 @@ def read(answer: str) -> Look:
             look.releases.add(rest)
         elif key == "proven":
             look.proven.add(rest)
+        elif key == "certified":
+            look.certified.add(rest)
         elif key == "installed" and len(words) == 2:
             look.installed[words[0]] = words[1]
         elif key == "package" and len(words) == 2:
@@ -166,7 +171,7 @@ def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wa
     problems = []
     if look.uid != 0:
         remedy = "let the play become root (become: true), or connect as root"
-        problems.append(Problem(_names(components) + " can only be changed by root", f"uid {look.uid}", remedy))
+        problems.append(Problem(listed(components) + " can only be changed by root", f"uid {look.uid}", remedy))
     problems += _system_problems(look)
     try:
         architecture(look.machine)
@@ -256,8 +261,9 @@ def skew_warning(look: Look, before: float, after: float) -> str:
     )
 
 
-def _names(components: t.Sequence[str]) -> str:
-    *others, last = components
+def listed(names: t.Sequence[str]) -> str:
+    """As in a sentence."""
+    *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 
 

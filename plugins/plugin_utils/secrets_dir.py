@@ -20,6 +20,7 @@ from ansible.utils.path import unfrackpath
 ENDING = ".txt"
 PLACEHOLDER = "made-by-the-first-real-run"
 VARIABLE = "monitoring_secrets_dir"
+AUTHORITY = "tls_authority"
 
 
 class SecretLookup(LookupBase):
@@ -67,6 +68,13 @@ class SecretsDir:
                 kept = make()
                 self._write(path, kept)
             return kept
+
+    def has(self, name: str) -> bool:
+        """Whether something is kept by this name. An empty file is what a full disk leaves, and nothing."""
+        try:
+            return os.path.getsize(os.path.join(self.path, name + ENDING)) > 0
+        except OSError:
+            return False
 
     def _read(self, path: str) -> str:
         try:

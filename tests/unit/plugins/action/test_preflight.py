@@ -24,10 +24,12 @@ from ansible.template import Templar, trust_as_template
 from ansible.vars.manager import VariableManager
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import in_order, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_host import FOLDERS
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import ENDING
 
 ROOT = Path(__file__).resolve().parents[4]
 VERSION = {name: role_facts._read(name, "defaults", "main.yml")[f"{name}_version"] for name in role_facts.components()}
 READY = ["prometheus", "node_exporter"]
+PASSWORDS = ["monitoring_auth_password", "monitoring_exporter_password"]
 
 
 def answer(releases: t.Iterable[str] = READY, **changes: str) -> str:
@@ -82,6 +84,12 @@ class Controller:
         self.play_hosts = ["app1"]
         self.any_errors_fatal = True
         self.connection: Connection
+
+    def keep(self, *secrets: str) -> None:
+        """The folder of secrets, as an earlier run left it."""
+        (self.folder / "secrets").mkdir(exist_ok=True)
+        for name in secrets:
+            (self.folder / "secrets" / f"{name}{ENDING}").write_text("kept\n")
 
     def run(
         self, said: str | Exception = "", info: t.Any = None, host: str = "app1", **given: t.Any
@@ -209,6 +217,7 @@ def _folder_of_the_run(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
 
 
 def test_components_that_are_there_are_looked_at_in_one_call(controller: Controller) -> None:
+    controller.keep(*PASSWORDS)
     seen = {"prometheus": state(True), "node_exporter": state(False)}
     result = controller.run(there(*READY), {"components": seen, "ansible_facts": {"a": 1}})
     assert (len(controller.connection.looks), controller.connection.modules) == (1, 1)
@@ -240,6 +249,7 @@ def test_a_login_is_tried_where_nobody_shares_the_database(
 
     monkeypatch.setattr(ActionBase, "_execute_module", execute)
     controller.groups["grafana"] = ["app1"]
+    controller.keep(*PASSWORDS, "grafana_secret_key")
     said = there(*READY, "grafana").replace("complete", "release grafana\ncomplete")
     controller.run(said, grafana_admin_password="s3cret", **given)
     (question,) = questions
@@ -265,13 +275,47 @@ def test_a_login_is_tried_where_nobody_shares_the_database(
 def test_a_component_alone_is_looked_at_when_its_turn_comes(
     controller: Controller, said: str, given: dict[str, t.Any]
 ) -> None:
+    controller.keep(*PASSWORDS)
     controller.run(said, **given)
     assert controller.connection.modules == 0
 
 
 def test_a_look_that_fails_leaves_it_to_the_components(controller: Controller) -> None:
+    controller.keep(*PASSWORDS)
     assert controller.run(there(*READY), {"failed": True, "msg": "no"}) == {"changed": False}
     assert in_order.seen("app1", "prometheus") is None
+
+
+def test_no_host_gets_other_secrets_without_a_word(controller: Controller) -> None:
+    """As for a second admin who has the inventory and not what is kept beside it."""
+    result = controller.run(there("prometheus"))
+    told = result["msg"].replace(f"{controller.folder}/", "").splitlines()
+    assert told == [
+        "Preflight found 1 problem on app1. Nothing was changed on any host.",
+        "1. app1 runs prometheus with secrets that are not in secrets, a folder that is not there, so this run would "
+        "make others:",
+        "       monitoring_auth_password.txt: Prometheus and Alertmanager refuse the password that people and scripts "
+        "have",
+        "       monitoring_exporter_password.txt: what this run leaves out answers Prometheus with 401",
+        "   What to do: bring back the folder of the control node that made them, or set monitoring_secrets_dir to it; "
+        "or set monitoring_auth_password and monitoring_exporter_password to what the host has; or, where others are "
+        "meant, run once with -e monitoring_new_secrets=true",
+    ]
+    assert (len(controller.connection.looks), controller.connection.modules) == (1, 0)
+    assert not (controller.folder / "secrets").exists()
+    assert "failed" not in controller.run(there("prometheus"), **dict.fromkeys(PASSWORDS, "given"))
+    meant = controller.run(there("prometheus"), monitoring_new_secrets="true")
+    assert "failed" not in meant
+    assert meant["warnings"][0].startswith("monitoring_new_secrets is true")
+
+
+@pytest.mark.parametrize("stated", ["{{ nope }}", "{{ vaulted }}"])
+def test_a_secret_that_is_given_is_as_its_expression_says(controller: Controller, stated: str) -> None:
+    given = {"monitoring_exporter_password": trust_as_template(stated), "monitoring_auth_password": "x", "vaulted": "y"}
+    found = problems(controller.run(there("prometheus"), **given))
+    assert [problem.split(":")[0] for problem in found] == (
+        ["monitoring_exporter_password cannot be resolved"] if "nope" in stated else []
+    )
 
 
 # --- what the host says ---

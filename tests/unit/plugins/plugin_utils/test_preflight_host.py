@@ -227,10 +227,18 @@ def test_what_a_host_still_runs(tmp_path: t.Any) -> None:
     (tmp_path / "current").mkdir()
     stated = {"version": "9.3.2", "committed": True, "files": [{"version": "no", "committed": True}]}
     _files.write_json(str(tmp_path / "current/manifest.json"), stated)
-    text = text.replace(host.Layout("grafana").current, str(tmp_path / "current"))
-    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
-    assert host.read(done.stdout).installed == {"grafana": "9.3.2"}
-    assert host.read(done.stdout).proven == {"grafana"}
+    text = text.replace(host.Layout("grafana").home, str(tmp_path))
+
+    def look() -> host.Look:
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
+        return host.read(done.stdout)
+
+    assert look().installed == {"grafana": "9.3.2"}
+    assert look().proven == {"grafana"}
+    assert look().certified == set()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/tls.crt").touch()
+    assert look().certified == {"grafana"}
 
 
 @pytest.mark.parametrize(

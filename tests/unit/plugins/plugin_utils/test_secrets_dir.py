@@ -66,6 +66,15 @@ def test_empty_file_is_no_secret(folder: Path) -> None:
     assert SecretsDir(str(folder)).keep("one", never) == "s3cret"
 
 
+def test_what_is_kept(folder: Path) -> None:
+    secrets = SecretsDir(str(folder))
+    assert not secrets.has("one")
+    secrets.keep("one", lambda: "s3cret")
+    (folder / f"two{ENDING}").touch()
+    assert (secrets.has("one"), secrets.has("two")) == (True, False)
+    assert not SecretsDir(str(folder / FILE)).has("one"), "a file, and no folder"
+
+
 @pytest.mark.parametrize("existing", [True, False])
 def test_all_who_ask_at_once_get_the_same(folder: Path, existing: bool) -> None:
     if existing:
