@@ -21,6 +21,10 @@ options:
   dir:
     description: The folder of secrets on the control node. Without it, C(monitoring_secrets_dir) of the host.
     type: path
+  make:
+    description: Whether one that does not exist is made. Without it a placeholder takes its place, as in check mode.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -45,4 +49,5 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir im
 class LookupModule(SecretLookup):
     def run(self, terms: list[str], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
         folder = self.folder(variables, kwargs)
+        folder.read_only = folder.read_only or not self.get_option("make")
         return [folder.keep(name, lambda: secrets.token_urlsafe(24), PLACEHOLDER) for name in terms]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER
 
 ROLE = Path(__file__).resolve().parents[3] / "roles/monitoring"
 SERVER, EXPORTER = {"monitoring_auth_password": "server"}, {"monitoring_exporter_password": "exporter"}
@@ -19,7 +20,8 @@ def load(path: str) -> t.Any:
     return DataLoader().load_from_file(str(ROLE / path), cache="none", unsafe=True, trusted_as_template=True)
 
 
-VARIABLES = load("defaults/main.yml") | load("vars/main.yml") | SERVER | EXPORTER | {"playbook_dir": "/nonexistent"}
+ROLES = load("defaults/main.yml") | load("vars/main.yml")
+VARIABLES = ROLES | SERVER | EXPORTER | {"playbook_dir": "/nonexistent"}
 (LOOK,) = load("tasks/second_look.yml")
 
 
@@ -36,3 +38,11 @@ def test_a_host_gets_the_passwords_of_its_own_components(groups: list[str], pass
     variables = {**VARIABLES, "group_names": groups}
     asked = Templar(loader=DataLoader(), variables=variables).template(LOOK["opswatch.monitoring.second_look"])
     assert asked["passwords"] == passwords
+
+
+def test_nothing_is_made_to_ask_what_runs(tmp_path: Path) -> None:
+    """It would be kept, and the next run would take it for that of the hosts."""
+    variables = {**ROLES, "group_names": ["alertmanager"], "playbook_dir": str(tmp_path)}
+    asked = Templar(loader=DataLoader(), variables=variables).template(LOOK["opswatch.monitoring.second_look"])
+    assert asked["passwords"] == {"alertmanager": PLACEHOLDER}
+    assert list(tmp_path.iterdir()) == []

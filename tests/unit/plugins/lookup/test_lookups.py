@@ -43,6 +43,13 @@ def test_secret_in_check_mode(tmp_path: Path) -> None:
     assert lookup("secret", "one", dir=str(tmp_path), check_mode=True) == [made]
 
 
+def test_secret_that_is_only_asked_for(tmp_path: Path) -> None:
+    assert lookup("secret", "one", dir=str(tmp_path / "new"), make=False) == [PLACEHOLDER]
+    assert list(tmp_path.iterdir()) == []
+    (made,) = lookup("secret", "one", dir=str(tmp_path))
+    assert lookup("secret", "one", dir=str(tmp_path), make=False) == [made]
+
+
 def test_secret_needs_a_folder() -> None:
     with pytest.raises(AnsibleError, match="give dir, or set monitoring_secrets_dir"):
         lookup("secret", "one")
