@@ -249,6 +249,7 @@ class ActionModule(ActionBase):
                 component,
                 str(settings.get(f"{component}_version", "")),
                 role_facts.packages(component),
+                role_facts.release(component)["programs"],
                 boolean(settings.get(f"{component}_adopt", False), strict=False),
                 boolean(settings.get("monitoring_allow_downgrade", False), strict=False),
             )

@@ -233,23 +233,29 @@ def refuse(desired: Desired, observed: Observed) -> None:
     """The reasons not to touch the host at all."""
     name = desired.name
     current = observed.current
-    if observed.packaged and not desired.adopt:
-        raise ComponentError(
-            f"a package of the operating system already runs {name} here",
-            f"unit {', '.join(observed.packaged)}",
-            f"remove that package, or set {name}_adopt: true to stop its unit and take over (its data is not touched)",
-        )
-    if observed.occupied and not desired.adopt:
-        raise ComponentError(
-            f"{', '.join(observed.occupied)} exists and was not made by this collection",
-            "",
-            f"move it away, or set {name}_adopt: true to have it moved to /var/lib/opswatch/{name}/adopted",
-        )
+    if not desired.adopt:
+        refuse_others(name, observed.packaged, observed.occupied)
     if current and current.committed and not desired.allow_downgrade and older(desired.version, current.version):
         raise ComponentError(
             f"{name} {current.version} is installed and the inventory asks for the older {desired.version}",
             "",
             f"set {name}_version: {current.version}, or monitoring_allow_downgrade: true if you mean it",
+        )
+
+
+def refuse_others(name: str, packaged: t.Sequence[str], occupied: t.Sequence[str]) -> None:
+    """What somebody else has where the component belongs. The preflight asks too."""
+    if packaged:
+        raise ComponentError(
+            f"a package of the operating system already runs {name} here",
+            f"unit {', '.join(packaged)}",
+            f"remove that package, or set {name}_adopt: true to stop its unit and take over (its data is not touched)",
+        )
+    if occupied:
+        raise ComponentError(
+            f"{', '.join(occupied)} exists and was not made by this collection",
+            "",
+            f"move it away, or set {name}_adopt: true to have it moved to /var/lib/opswatch/{name}/adopted",
         )
 
 

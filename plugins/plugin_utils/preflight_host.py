@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from ..module_utils._errors import ComponentError
 from ..module_utils._layout import GENERATIONS_HOME, RELEASES_HOME, Layout
-from ..module_utils._plan import older
+from ..module_utils._plan import older, refuse_others
 from ..module_utils._release import MARK, architecture
 from .logs import AGENTS
 from .preflight_report import Problem
@@ -40,6 +40,7 @@ class Wanted(t.NamedTuple):
     name: str
     version: str
     packages: t.Sequence[str] = ()
+    programs: t.Sequence[str] = ()
     adopt: bool = False
     downgrade: bool = False  # an older version is meant
 
@@ -59,6 +60,7 @@ class Look:
     proven: set[str] = field(default_factory=set)  # those of which a change is not unfinished
     certified: set[str] = field(default_factory=set)  # components that have a certificate
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
+    occupied: dict[str, list[str]] = field(default_factory=dict)  # paths that others have made, by component
     space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
     mounts: dict[str, list[str]] = field(default_factory=dict)  # options, by mount point
     complete: bool = False
@@ -81,6 +83,12 @@ while read -r device point type options rest; do
 done < /proc/mounts
 runs() { [ "$(systemctl is-enabled "$1" 2>/dev/null)" = enabled ] || systemctl is-active -q "$1" 2>/dev/null; }
 packaged() { [ -e "/usr/lib/systemd/system/$1" ] || [ -e "/lib/systemd/system/$1" ]; }
+there() { [ -e "$1" ] || [ -L "$1" ]; }
+foreign() { there "$2" && [ "$(readlink "$2")" != "$3" ] && echo "occupied $1 $2"; }
+ours() {
+    [ -e "$1/current/manifest.json" ] || [ -e "$1/journal.json" ] || [ -e "$1/adoption.json" ] ||
+        grep -qs '^  "committed": true' "$1"/generations/*/manifest.json
+}
 python=
 """
 
@@ -102,9 +110,7 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
         layout = Layout(one.name)
         mark = shlex.quote(os.path.join(layout.release(one.version), MARK))
         parts.append(f"[ -e {mark} ] && echo release {one.name}")
-        # A package's unit of our own name is out of force once ours is in place.
-        own = f"packaged {layout.unit_name} && echo package {one.name} {layout.unit_name}"
-        parts.append(f"[ -e {layout.current} ] || {{ {own}; }}")
+        parts.append(f"ours {layout.home} || {{\n{_newcomer(one, layout)}\n}}")
         parts += [f"packaged {unit} && runs {unit} && echo package {one.name} {unit}" for unit in one.packages]
     for name in known:
         layout = Layout(name)
@@ -115,6 +121,22 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
         )
         parts.append(f"[ -e {layout.secrets}/tls.crt ] && echo certified {name}")
     return "\n".join([*parts, "echo complete"])
+
+
+def _newcomer(one: Wanted, layout: Layout) -> str:
+    """What others have where a component belongs that was never in force here; so it costs nothing later on.
+
+    It is what the worker calls packaged and occupied. One that an interrupted run was about to take over, or whose link
+    is gone, is left to the worker: it puts that right first.
+    """
+    links = layout.links(tuple(one.programs)).items()
+    return "\n".join(
+        [
+            f"packaged {layout.unit_name} && echo package {one.name} {layout.unit_name}",
+            *(f"foreign {one.name} {path} {target}" for path, target in links),
+            f"there {layout.unit} && echo occupied {one.name} {layout.unit}",
+        ]
+    )
 
 
 def read(answer: str) -> Look:
@@ -144,6 +166,8 @@ def read(answer: str) -> Look:
             look.installed[words[0]] = words[1]
         elif key == "package" and len(words) == 2:
             look.packages.setdefault(words[0], []).append(words[1])
+        elif key == "occupied" and len(words) == 2:
+            look.occupied.setdefault(words[0], []).append(words[1])
         elif key == "mount" and len(words) == 2:
             look.mounts[words[0]] = words[1].split(",")  # the last one lies over the others
         elif key == "space":
@@ -173,10 +197,7 @@ def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wa
         remedy = "let the play become root (become: true), or connect as root"
         problems.append(Problem(listed(components) + " can only be changed by root", f"uid {look.uid}", remedy))
     problems += _system_problems(look)
-    try:
-        architecture(look.machine)
-    except ComponentError as error:
-        problems.append(Problem(error.what, error.seen, error.remedy))
+    problems += _refused(architecture, look.machine)
     for point in sorted({point for point, _free in look.space.values() if "ro" in look.mounts.get(point, [])}):
         folders = ", ".join(folder for folder, (mounted, _free) in look.space.items() if mounted == point)
         remedy = f"see why it is (dmesg, /etc/fstab), then: mount -o remount,rw {point}"
@@ -188,12 +209,19 @@ def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wa
             what = f"{one.name} {before} is installed, and the inventory asks for the older {one.version}"
             remedy = f"set {one.name}_version: {before}, or monitoring_allow_downgrade: true if you mean it"
             problems.append(Problem(what, "", remedy))
-        if look.packages.get(one.name) and not one.adopt:
-            what = f"a package of the operating system already runs {one.name} here"
-            remedy = f"remove that package, or set {one.name}_adopt: true to stop its unit and take over"
-            seen = f"unit {', '.join(look.packages[one.name])}"
-            problems.append(Problem(what, seen, f"{remedy} (its data is not touched)"))
+        if not one.adopt:
+            others = look.packages.get(one.name, []), look.occupied.get(one.name, [])
+            problems += _refused(refuse_others, one.name, *others)
     return problems
+
+
+def _refused(check: t.Callable[..., object], *arguments: t.Any) -> list[Problem]:
+    """The problem for which the worker would refuse these arguments, if it would."""
+    try:
+        check(*arguments)
+    except ComponentError as error:
+        return [Problem(error.what, error.seen, error.remedy)]
+    return []
 
 
 def _system_problems(look: Look) -> list[Problem]:

@@ -7,9 +7,13 @@ import re
 import shutil
 import subprocess
 import typing as t
+from pathlib import Path
 
 import pytest
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _files
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _files, _generations
+from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
+from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import observe
+from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import Desired
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host
 
 WANTED = [
@@ -139,6 +143,16 @@ def test_answer_of_a_host_without_df() -> None:
             "a package of the operating system already runs node_exporter here",
             "unit prometheus-node-exporter.service",
         ),
+        (
+            {"occupied": {"node_exporter": ["/etc/node_exporter", "/usr/local/bin/node_exporter"]}},
+            "/etc/node_exporter, /usr/local/bin/node_exporter exists and was not made by this collection",
+            "",
+        ),
+        (
+            {"packages": {"prometheus": ["prometheus.service"]}, "occupied": {"prometheus": ["/etc/prometheus"]}},
+            "a package of the operating system already runs prometheus here",  # it goes with its files
+            "unit prometheus.service",
+        ),
     ],
 )
 def test_host_that_does_not_fit(changes: dict[str, t.Any], what: str, seen: str) -> None:
@@ -153,8 +167,15 @@ def test_host_that_fits(changes: dict[str, t.Any]) -> None:
     assert host.host_problems(good(**changes), NAMES, WANTED) == []
 
 
-def test_package_that_is_adopted() -> None:
-    look = good(packages={"node_exporter": ["prometheus-node-exporter.service"]})
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"packages": {"node_exporter": ["prometheus-node-exporter.service"]}},
+        {"occupied": {"node_exporter": ["/etc/node_exporter"]}},
+    ],
+)
+def test_what_is_adopted(changes: dict[str, t.Any]) -> None:
+    look = good(**changes)
     assert host.host_problems(look, NAMES, [WANTED[1]._replace(adopt=True)]) == []
 
 
@@ -215,6 +236,125 @@ def test_space(look: host.Look, archives: dict[str, int], said: list[str]) -> No
 def test_clock(clock: int, said: str) -> None:
     warning = host.skew_warning(good(clock=clock), 1000.0, 1001.2)
     assert (said in warning) if said else warning == ""
+
+
+# --- what others have where a component belongs ---
+
+UNIT, PROGRAM, FOLDER = "etc/systemd/system/app.service", "usr/local/bin/app", "etc/app"
+
+
+class Host:
+    """A scratch root, on which the script and the worker look for the component C(app)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.layout = Layout("app", str(root))
+
+    def file(self, path: str) -> None:
+        self._place(path).write_text("theirs")
+
+    def link(self, path: str, target: str) -> None:
+        self._place(path).symlink_to(target)
+
+    def _place(self, path: str) -> Path:
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        return self.root / path
+
+    def generation(self, committed: bool = True, linked: bool = True) -> None:
+        """Ours, with all that belongs to it."""
+        _files.make_folder(self.layout.home)
+        folder = Path(self.layout.generation(1))
+        folder.mkdir(parents=True)
+        stated = _generations.state("1.2.3", "", [], {}, {}, ["app"], committed)
+        _files.write_json(str(folder / "manifest.json"), stated)
+        _generations.set_links(self.layout, ("app",))
+        self.file(UNIT)
+        if linked:
+            _files.switch_link(self.layout.current, "generations/1")
+
+    def note(self, name: str) -> None:
+        """What an interrupted run has left."""
+        self.file(f"var/lib/opswatch/app/{name}.json")
+        (self.root / f"var/lib/opswatch/app/{name}.json").write_text('{"effect": "restart", "from": null, "to": 1}')
+
+    def look(self) -> host.Look:
+        plain = Layout("app")
+        text = host.script([host.Wanted("app", "1.2.3", programs=["app"])], [])
+        for path in (plain.home, plain.etc, plain.unit, plain.program("app")):
+            text = re.sub(rf"(?<=\s){path}(?=[\s/])", f"{self.root}{path}", text)
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
+        return host.read(done.stdout)
+
+    def seen(self) -> list[str]:
+        return [path.removeprefix(f"{self.root}/") for path in self.look().occupied.get("app", [])]
+
+    def seen_by_the_worker(self) -> list[str]:
+        observed = observe(self.layout, Desired("app", version="1.2.3"), ("app",), ())
+        return [path.removeprefix(f"{self.root}/") for path in observed.occupied]
+
+
+@pytest.fixture
+def app(root: Path, systemd: t.Any) -> Host:
+    return Host(root)
+
+
+@pytest.mark.parametrize(
+    ("arrange", "paths"),
+    [
+        (lambda _app: None, []),
+        (lambda app: app.file(UNIT), [UNIT]),
+        (lambda app: app.link(UNIT, "/dev/null"), [UNIT]),
+        (lambda app: app.file(PROGRAM), [PROGRAM]),
+        (lambda app: app.link(PROGRAM, "/opt/theirs/app"), [PROGRAM]),
+        (lambda app: app.file(f"{FOLDER}/app.yml"), [FOLDER]),
+        (lambda app: [app.file(path) for path in (UNIT, PROGRAM, FOLDER)], [FOLDER, PROGRAM, UNIT]),
+        (lambda app: _generations.set_links(app.layout, ("app",)), []),
+        (lambda app: app.generation(), []),
+        (lambda app: app.generation(committed=False), []),
+        (lambda app: app.generation(committed=False, linked=False), [UNIT]),
+        (lambda app: [app.file(UNIT), app.note("journal")], []),
+        (lambda app: [app.file(UNIT), app.link("var/lib/opswatch/app/current", "generations/1")], [UNIT]),
+    ],
+    ids=[
+        "nothing",
+        "a unit",
+        "a unit that is masked",
+        "a program",
+        "a link to a program",
+        "a folder",
+        "all of them",
+        "links of ours to nothing",
+        "in force",
+        "in force and unproven",
+        "never in force",
+        "an interrupted run",
+        "a link to no generation",
+    ],
+)
+def test_what_others_have_made_is_what_the_worker_says(
+    app: Host, arrange: t.Callable[[Host], object], paths: list[str]
+) -> None:
+    arrange(app)
+    assert app.seen() == paths
+    assert app.seen_by_the_worker() == paths
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [lambda app: app.generation(linked=False), lambda app: [app.file(UNIT), app.note("adoption")]],
+    ids=["a link that is gone", "an adoption that was killed"],
+)
+def test_what_the_worker_puts_right_first_is_left_to_it(app: Host, arrange: t.Callable[[Host], object]) -> None:
+    arrange(app)
+    assert app.seen() == []
+
+
+def test_a_host_in_order_is_not_looked_at_for_others(app: Host) -> None:
+    app.generation()
+    app.file(f"{UNIT}.d/mine.conf")
+    (app.root / PROGRAM).unlink()
+    app.file(PROGRAM)
+    assert app.seen() == []
 
 
 # --- what was forgotten ---
