@@ -55,6 +55,7 @@ class ActionModule(ActionBase):
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.facts: Variables = {}
+        self.listeners: dict[str, list[values.Listener]] = {}  # by component
         in_order.forget(self.host)
         self._check_names(variables)
         if variables["ansible_play_hosts_all"][0] == self.host:
@@ -199,8 +200,9 @@ class ActionModule(ActionBase):
             self._whatever_it_is_given(component, self._check_role, component, settings, variables)
         for component in _present(mine, settings):
             self.problems += values.version_problems(component, str(settings.get(f"{component}_version", "")))
-            found, problems = values.listeners(component, settings)
-            wanted += found
+            alone = len(variables["groups"][component]) < 2
+            self.listeners[component], problems = values.listeners(component, settings, alone)
+            wanted += self.listeners[component]
             self.problems += problems
             self._check_files(component, settings)
         wanted += values.service_listeners(self.host, settings)
@@ -250,6 +252,7 @@ class ActionModule(ActionBase):
                 str(settings.get(f"{component}_version", "")),
                 role_facts.packages(component),
                 role_facts.release(component)["programs"],
+                self.listeners[component],
                 boolean(settings.get(f"{component}_adopt", False), strict=False),
                 boolean(settings.get("monitoring_allow_downgrade", False), strict=False),
             )
@@ -275,6 +278,7 @@ class ActionModule(ActionBase):
         self.warnings += host_look.forgotten_warnings(look, self.host, mine)
         self.problems += host_look.host_problems(look, mine, wanted)
         self.problems += secrets.lost_problems(self.host, look, [one.name for one in wanted], settings)
+        self.problems += host_look.listening_problems(look, wanted, mine)
         missing = [one for one in wanted if one.name not in look.releases and values.is_version(one.version)]
         sizes = self._check_artifacts(missing, look, settings, variables) if missing else {}
         if wanted:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shlex
@@ -18,7 +19,8 @@ from ..module_utils._plan import older, refuse_others
 from ..module_utils._release import MARK, architecture
 from .logs import AGENTS
 from .preflight_report import Problem
-from .preflight_values import is_version
+from .preflight_values import Listener, collide, is_version, shown
+from .scrape import join
 
 SYSTEMD = 250
 PYTHON = (3, 9)
@@ -41,8 +43,16 @@ class Wanted(t.NamedTuple):
     version: str
     packages: t.Sequence[str] = ()
     programs: t.Sequence[str] = ()
+    listens: t.Sequence[Listener] = ()
     adopt: bool = False
     downgrade: bool = False  # an older version is meant
+
+
+class Holder(t.NamedTuple):
+    """Who has a port."""
+
+    program: str
+    unit: str  # or what else its cgroup is called, such as a scope
 
 
 @dataclass
@@ -61,6 +71,8 @@ class Look:
     certified: set[str] = field(default_factory=set)  # components that have a certificate
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
     occupied: dict[str, list[str]] = field(default_factory=dict)  # paths that others have made, by component
+    listening: dict[str, list[Listener]] = field(default_factory=dict)  # on a port of a component, of new ones only
+    holders: dict[int, list[Holder]] = field(default_factory=dict)  # of these ports, where the host can tell
     space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
     mounts: dict[str, list[str]] = field(default_factory=dict)  # options, by mount point
     complete: bool = False
@@ -89,6 +101,18 @@ ours() {
     [ -e "$1/current/manifest.json" ] || [ -e "$1/journal.json" ] || [ -e "$1/adoption.json" ] ||
         grep -qs '^  "committed": true' "$1"/generations/*/manifest.json
 }
+unset sockets
+held() {
+    sockets=${sockets-$(sed -n 's/^ *[0-9]*: \([0-9A-F:]*\) [0-9A-F:]* 0A .*/\1/p' /proc/net/tcp /proc/net/tcp6)}
+    case "$sockets " in *":$3"[!0-9A-F]*) ;; *) return ;; esac
+    for socket in $sockets; do
+        case $socket in *":$3") echo "listens $1 $socket" ;; esac
+    done
+    ss -Hltnp "sport = :$2" | tr , '\n' | sed -n 's/^pid=//p' | sort -u | while read -r pid; do
+        unit=$(sed -n '$s/.*\///p' "/proc/$pid/cgroup")
+        echo "holder $2 ${unit:-/} $(cat "/proc/$pid/comm")"
+    done
+} 2>/dev/null
 python=
 """
 
@@ -135,6 +159,7 @@ def _newcomer(one: Wanted, layout: Layout) -> str:
             f"packaged {layout.unit_name} && echo package {one.name} {layout.unit_name}",
             *(f"foreign {one.name} {path} {target}" for path, target in links),
             f"there {layout.unit} && echo occupied {one.name} {layout.unit}",
+            *(f"held {one.name} {wish.port} {wish.port:04X}" for wish in one.listens),
         ]
     )
 
@@ -168,6 +193,10 @@ def read(answer: str) -> Look:
             look.packages.setdefault(words[0], []).append(words[1])
         elif key == "occupied" and len(words) == 2:
             look.occupied.setdefault(words[0], []).append(words[1])
+        elif key == "listens" and len(words) == 2 and (listener := _listener(words[1])):
+            look.listening.setdefault(words[0], []).append(listener)
+        elif key == "holder" and len(words) >= 3 and words[0].isdecimal():
+            look.holders.setdefault(int(words[0]), []).append(Holder(" ".join(words[2:]), words[1]))
         elif key == "mount" and len(words) == 2:
             look.mounts[words[0]] = words[1].split(",")  # the last one lies over the others
         elif key == "space":
@@ -182,6 +211,17 @@ def read(answer: str) -> Look:
 def _python(text: str) -> tuple[str, str]:
     name, _word, said = text.partition(" Python ")
     return (name, said.strip()) if said else (text, "")
+
+
+def _listener(text: str) -> Listener | None:
+    """A socket of /proc/net/tcp: words of 32 bits, the lowest byte first on amd64 and arm64, and the port."""
+    found = re.fullmatch(r"([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})", text)
+    if not found:
+        return None
+    raw = bytes.fromhex(found[1])
+    address = ipaddress.ip_address(b"".join(raw[place : place + 4][::-1] for place in range(0, len(raw), 4)))
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return Listener("", str(mapped or address), int(found[2], 16))
 
 
 def _space(text: str) -> tuple[str, int] | None:
@@ -244,6 +284,45 @@ def _system_problems(look: Look) -> list[Problem]:
     return problems
 
 
+def listening_problems(look: Look, wanted: t.Sequence[Wanted], mine: t.Collection[str]) -> list[Problem]:
+    """Ports on which somebody else listens, of components that are new here: they would not start.
+
+    What is to be adopted goes. So may components of ours: whether two of them want the same port, their variables say.
+    """
+    ours = {f"{name}.service" for name in set(look.installed) & _looked_after(mine)}
+    return [
+        problem
+        for one in wanted
+        for goes in [_taken_over(look, one.name)]
+        for wish in one.listens
+        for problem in _holder_problems(look, one.name, wish, goes, ours)
+    ]
+
+
+def _taken_over(look: Look, name: str) -> set[str]:
+    """Units that are stopped when a component is adopted; where it is not, they are a problem of their own."""
+    layout = Layout(name)
+    return {*look.packages.get(name, []), *([layout.unit_name] if layout.unit in look.occupied.get(name, []) else [])}
+
+
+def _holder_problems(look: Look, name: str, wish: Listener, goes: set[str], ours: set[str]) -> list[Problem]:
+    seen = [listener for listener in look.listening.get(name, []) if collide(listener, wish)]
+    holders = look.holders.get(wish.port, [])
+    others = [holder for holder in holders if holder.unit not in goes | ours]
+    # Where the host cannot tell who it is, it may be what is to go.
+    if not seen or not (others if holders else not goes):
+        return []
+    who = [f"{holder.program} ({holder.unit})" for holder in dict.fromkeys(others)]
+    sockets = [join(listener.address, listener.port) for listener in dict.fromkeys(seen)]
+    return [
+        Problem(
+            f"another program listens on port {wish.port}, which {name} is to have",
+            f"{', '.join(sockets + who)}; wanted: {shown(wish)}",
+            f"stop it, or set {wish.owner} to another port; ss -ltnp 'sport = :{wish.port}' shows who it is",
+        )
+    ]
+
+
 def space_problems(look: Look, archives: t.Mapping[str, int]) -> list[Problem]:
     """File systems that are too full. C(archives): bytes of each release that has to be unpacked; 0 where unknown."""
     needed: dict[str, int] = dict.fromkeys((point for point, _free in look.space.values()), SMALL)
@@ -261,17 +340,18 @@ def space_problems(look: Look, archives: t.Mapping[str, int]) -> list[Problem]:
 
 
 def forgotten_warnings(look: Look, host: str, mine: t.Collection[str]) -> list[str]:
-    """Components of ours on a host which has left their group: nobody changes or scrapes them any more.
-
-    The agent that a host has changed for the other is removed by the other's role.
-    """
-    agents = AGENTS if set(AGENTS) & set(mine) else ()
+    """Components of ours on a host which has left their group: nobody changes or scrapes them any more."""
     return [
         f"{host} still runs {name}, but is not in the group {name}. It keeps running as it is, and nobody looks at it. "
         f"What to do: to remove it, put the host back into the group with {name}_state: absent and run site.yml; "
         "after that take it out for good."
-        for name in sorted(set(look.installed) - {*mine, *agents})
+        for name in sorted(set(look.installed) - _looked_after(mine))
     ]
+
+
+def _looked_after(mine: t.Collection[str]) -> set[str]:
+    """The agent that a host has changed for the other is removed by the other's role."""
+    return {*mine, *(AGENTS if set(AGENTS) & set(mine) else ())}
 
 
 def skew_warning(look: Look, before: float, after: float) -> str:

@@ -33,11 +33,13 @@ Values = t.Mapping[str, t.Any]
 Spec = t.Mapping[str, t.Mapping[str, t.Any]]
 
 VERSION = re.compile(r"\d+(\.\d+)+([-+~]\w[\w.+~-]*)?")
-ANY = ("", "0.0.0.0", "::")
+ANY = ("", "::")  # IPv6 too
+# They are opened for other members of the group.
+OF_MEMBERS = ("alertmanager_cluster_listen_address", "loki_memberlist_listen_address")
 
 
 class Listener(t.NamedTuple):
-    """Who wants which port of a host. C(address): one of C(ANY) for all of them."""
+    """Who wants, or has, which port of a host."""
 
     owner: str
     address: str
@@ -265,8 +267,8 @@ def database_twins(hosts: t.Iterable[str], settings: t.Mapping[str, Values]) -> 
 # --- ports ---
 
 
-def listeners(component: str, values: Values) -> tuple[list[Listener], list[Problem]]:
-    """What a component listens on, by each of its variables that ends in listen_address."""
+def listeners(component: str, values: Values, alone: bool) -> tuple[list[Listener], list[Problem]]:
+    """What a component listens on, by each of its variables that ends in listen_address. C(alone) in its group."""
     found, problems = [], []
     for name, value in values.items():
         if not (name.startswith(f"{component}_") and name.endswith("listen_address") and value):
@@ -276,7 +278,8 @@ def listeners(component: str, values: Values) -> tuple[list[Listener], list[Prob
         except AnsibleError as error:
             problems.append(from_error(f"{name}: {error}"))
             continue
-        found.append(Listener(name, address, port))
+        if not (alone and name in OF_MEMBERS):
+            found.append(Listener(name, address, port))
     return found, problems
 
 
@@ -296,16 +299,23 @@ def port_problems(wanted: t.Sequence[Listener]) -> list[Problem]:
     return [
         Problem(
             f"port {one.port} is wanted twice on this host",
-            f"{_shown(one)} and {_shown(other)}",
+            f"{shown(one)} and {shown(other)}",
             "give one of them another port",
         )
         for number, one in enumerate(wanted)
         for other in wanted[number + 1 :]
-        if one.port == other.port and (one.address in ANY or other.address in ANY or one.address == other.address)
+        if collide(one, other)
     ]
 
 
-def _shown(listener: Listener) -> str:
+def collide(one: Listener, other: Listener) -> bool:
+    """Whether they cannot listen side by side. Whoever listens on C(::) may have left IPv4 to others; few do."""
+    addresses = {one.address, other.address}
+    everywhere = addresses & set(ANY) or ("0.0.0.0" in addresses and not any(":" in address for address in addresses))
+    return one.port == other.port and (len(addresses) == 1 or bool(everywhere))
+
+
+def shown(listener: Listener) -> str:
     return f"{listener.owner} {listener.address}:{listener.port}" if listener.address else listener.owner
 
 

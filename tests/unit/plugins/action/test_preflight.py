@@ -394,6 +394,25 @@ def test_python_that_ansible_would_use(controller: Controller, interpreter: str,
         assert f"{python} -V" in controller.connection.looks[0]
 
 
+def test_what_others_have_where_a_component_belongs(controller: Controller) -> None:
+    lines = ["occupied node_exporter /etc/node_exporter", "listens prometheus 00000000:2382", "complete"]
+    said = answer().replace("complete", "\n".join(lines))
+    folder, port = problems(controller.run(said))
+    assert folder == "/etc/node_exporter exists and was not made by this collection"
+    assert port.startswith("another program listens on port 9090, which prometheus is to have: 0.0.0.0:9090")
+    (script,) = controller.connection.looks
+    for words in ("held prometheus 9090 2382", "foreign prometheus /usr/local/bin/promtool "):
+        assert words in script
+    assert len(problems(controller.run(said, node_exporter_adopt=True))) == 1
+
+
+@pytest.mark.parametrize(("members", "asked"), [(["app1"], False), (["app1", "app2"], True)])
+def test_port_of_a_member_that_is_alone_stays_free(controller: Controller, members: list[str], asked: bool) -> None:
+    controller.groups |= {"all": members, "alertmanager": members}
+    controller.run(answer([*READY, "alertmanager"]))
+    assert ("held alertmanager 9094 " in controller.connection.looks[0]) == asked
+
+
 # --- variables ---
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import typing as t
 from pathlib import Path
@@ -15,6 +16,7 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import
 from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import observe
 from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import Desired
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_values import Listener
 
 WANTED = [
     host.Wanted("prometheus", "3.5.3"),
@@ -277,9 +279,10 @@ class Host:
         self.file(f"var/lib/opswatch/app/{name}.json")
         (self.root / f"var/lib/opswatch/app/{name}.json").write_text('{"effect": "restart", "from": null, "to": 1}')
 
-    def look(self) -> host.Look:
+    def look(self, *ports: int) -> host.Look:
         plain = Layout("app")
-        text = host.script([host.Wanted("app", "1.2.3", programs=["app"])], [])
+        listens = [Listener("app_listen_address", "", port) for port in ports]
+        text = host.script([host.Wanted("app", "1.2.3", programs=["app"], listens=listens)], [])
         for path in (plain.home, plain.etc, plain.unit, plain.program("app")):
             text = re.sub(rf"(?<=\s){path}(?=[\s/])", f"{self.root}{path}", text)
         done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
@@ -355,6 +358,131 @@ def test_a_host_in_order_is_not_looked_at_for_others(app: Host) -> None:
     (app.root / PROGRAM).unlink()
     app.file(PROGRAM)
     assert app.seen() == []
+
+
+# --- who listens where ---
+
+
+def listening(family: socket.AddressFamily, address: str) -> socket.socket:
+    sock = socket.socket(family)
+    sock.bind((address, 0))
+    sock.listen()
+    return sock
+
+
+@pytest.mark.parametrize("shell", ["sh", *filter(shutil.which, ["bash", "dash"])])
+@pytest.mark.parametrize(
+    ("family", "address", "said"),
+    [
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET, "0.0.0.0", "0.0.0.0"),
+        (socket.AF_INET6, "::", "::"),
+        (socket.AF_INET6, "::1", "::1"),
+        (socket.AF_INET6, "::ffff:127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_who_listens(family: socket.AddressFamily, address: str, said: str, shell: str) -> None:
+    with listening(family, address) as sock, socket.socket() as idle:
+        idle.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        wishes = [Listener("app_listen_address", "", one) for one in (port, idle.getsockname()[1])]
+        wanted = host.Wanted("app", "1.2.3", listens=wishes)
+        done = subprocess.run(
+            [shell, "-c", host.script([wanted], [])], capture_output=True, text=True, timeout=30, check=True
+        )
+    look = host.read(done.stdout)
+    assert look.listening == {"app": [Listener("", said, port)]}
+    assert done.stderr == ""
+    if shutil.which("ss"):
+        assert [one.program for one in look.holders[port]] == [Path("/proc/self/comm").read_text().strip()]
+
+
+def test_ports_of_what_is_in_force_are_not_looked_at(app: Host) -> None:
+    app.generation()
+    with listening(socket.AF_INET, "127.0.0.1") as sock:
+        assert app.look(sock.getsockname()[1]).listening == {}
+
+
+@pytest.mark.parametrize("line", ["listens to you", "listens app 12:34", "holder of all keys"])
+def test_greeting_that_reads_like_an_answer(line: str) -> None:
+    look = host.read(f"{line}\ncomplete\n")
+    assert (look.listening, look.holders, look.complete) == ({}, {}, True)
+
+
+NODE = host.Wanted("node_exporter", "1.11.1", listens=[Listener("node_exporter_listen_address", "0.0.0.0", 9100)])
+DOCKER = host.Holder("docker-proxy", "docker.service")
+OURS = host.Holder("grafana", "grafana.service")
+THEIRS = host.Holder("prometheus-node", "prometheus-node-exporter.service")
+
+
+@pytest.mark.parametrize(
+    ("address", "holders", "changes", "refused"),
+    [
+        ("0.0.0.0", [], {}, True),
+        ("127.0.0.1", [DOCKER], {}, True),
+        ("::", [DOCKER], {}, True),
+        ("::1", [DOCKER], {}, False),
+        ("0.0.0.0", [THEIRS], {"packages": {"node_exporter": [THEIRS.unit]}}, False),
+        ("0.0.0.0", [], {"packages": {"node_exporter": [THEIRS.unit]}}, False),
+        ("0.0.0.0", [THEIRS, DOCKER], {"packages": {"node_exporter": [THEIRS.unit]}}, True),
+        (
+            "0.0.0.0",
+            [host.Holder("node_exporter", "node_exporter.service")],
+            {"occupied": {"node_exporter": ["/etc/systemd/system/node_exporter.service"]}},
+            False,
+        ),
+        ("0.0.0.0", [], {"occupied": {"node_exporter": ["/etc/node_exporter"]}}, True),
+        ("0.0.0.0", [OURS], {"installed": {"grafana": "13.0.0"}}, False),
+        ("0.0.0.0", [OURS], {}, True),
+    ],
+    ids=[
+        "nobody knows who",
+        "on the loopback",
+        "on all of IPv6, and so of IPv4",
+        "on the loopback of IPv6",
+        "a package that is to go",
+        "a package that is to go, and no ss",
+        "docker beside the package",
+        "a unit that is to go",
+        "a folder that is to go",
+        "one of ours that moves",
+        "a unit that is called like one of ours",
+    ],
+)
+def test_port_that_somebody_has(
+    address: str, holders: list[host.Holder], changes: dict[str, t.Any], refused: bool
+) -> None:
+    look = good(
+        listening={"node_exporter": [Listener("", address, 9100)]},
+        holders={9100: holders} if holders else {},
+        **changes,
+    )
+    assert bool(host.listening_problems(look, [NODE], ["node_exporter", "grafana"])) == refused
+
+
+def test_port_of_one_that_was_forgotten_is_not_free() -> None:
+    """It keeps running, and a program of ours that is left behind is as good as another's."""
+    look = good(
+        listening={"node_exporter": [Listener("", "0.0.0.0", 9100)]},
+        holders={9100: [OURS]},
+        installed={"grafana": "13.0.0"},
+    )
+    assert len(host.listening_problems(look, [NODE], ["node_exporter"])) == 1
+
+
+def test_port_problem_says_who_has_it() -> None:
+    look = host.read(
+        "listens node_exporter 00000000:238C\nlistens node_exporter 00000000000000000000000000000000:238C\n"
+        "holder 9100 docker.service docker-proxy\nholder 9100 docker.service docker-proxy\n"
+        "holder 9100 / a b\ncomplete\n"
+    )
+    (problem,) = host.listening_problems(look, [NODE], ["node_exporter"])
+    assert problem == (
+        "another program listens on port 9100, which node_exporter is to have",
+        "0.0.0.0:9100, [::]:9100, docker-proxy (docker.service), a b (/); "
+        "wanted: node_exporter_listen_address 0.0.0.0:9100",
+        "stop it, or set node_exporter_listen_address to another port; ss -ltnp 'sport = :9100' shows who it is",
+    )
 
 
 # --- what was forgotten ---

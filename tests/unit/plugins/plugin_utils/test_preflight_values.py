@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as checks
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import split_address
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority import certificate
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import options, routines, typed
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
@@ -314,8 +315,7 @@ def test_targets_of_other_hosts(address: str, count: int) -> None:
 
 
 def listener(owner: str, address: str) -> checks.Listener:
-    host, _colon, port = address.rpartition(":")
-    return checks.Listener(owner, host, int(port))
+    return checks.Listener(owner, *split_address(address))
 
 
 @pytest.mark.parametrize(
@@ -328,6 +328,8 @@ def listener(owner: str, address: str) -> checks.Listener:
         (["10.0.0.1:9090", "127.0.0.1:9090"], 0),
         (["127.0.0.1:9090", "127.0.0.1:9090"], 1),
         ([":9090", ":9090", ":9090"], 3),
+        (["[::]:9090", "127.0.0.1:9090"], 1),
+        (["0.0.0.0:9090", "[::1]:9090"], 0),
     ],
 )
 def test_ports(addresses: list[str], clashes: int) -> None:
@@ -349,9 +351,10 @@ def test_every_address_of_a_component() -> None:
         "alertmanager_wrong_listen_address": "nine",
         "prometheus_listen_address": "0.0.0.0:9090",
     }
-    found, problems = checks.listeners("alertmanager", values)
+    found, problems = checks.listeners("alertmanager", values, alone=False)
     assert [one.port for one in found] == [9093, 9094]
     (text,) = texts(problems)
+    assert [one.port for one in checks.listeners("alertmanager", values, alone=True)[0]] == [9093]
     assert "alertmanager_wrong_listen_address: 'nine' is not an address to listen on" in text
 
 
