@@ -28,6 +28,8 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_repo
     from_error,
     refused,
     report,
+    told,
+    without,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import grafana_problems, role_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
@@ -56,6 +58,7 @@ class ActionModule(ActionBase):
         self.warnings: list[str] = []
         self.facts: Variables = {}
         self.listeners: dict[str, list[values.Listener]] = {}  # by component
+        self.way = ""
         in_order.forget(self.host)
         self._check_names(variables)
         if variables["ansible_play_hosts_all"][0] == self.host:
@@ -64,8 +67,17 @@ class ActionModule(ActionBase):
         if mine:
             settings = self._check_types(mine, self._settings(mine, variables), variables)
             self._check_settings(mine, settings, variables)
+            stated = len(self.problems)
             self._check_host(mine, settings, variables)
+            if self.problems and not stated:
+                self.way = self._way_on(variables)
         return self._result()
+
+    def _way_on(self, variables: Variables) -> str:
+        """For the other hosts. Not where something is stated wrong: it is soon corrected, and may concern them."""
+        hosts = told(self.host)
+        some = self._task.any_errors_fatal and len(hosts) < len(variables["ansible_play_hosts_all"])
+        return without(hosts, variables.get("ansible_limit", "")) if some else ""
 
     def _result(self) -> Variables:
         result: Variables = {"changed": False}
@@ -75,7 +87,7 @@ class ActionModule(ActionBase):
             result["warnings"] = self.warnings
         if self.problems:
             result["failed"] = True
-            result["msg"] = report(self.host, self.problems, everywhere=bool(self._task.any_errors_fatal))
+            result["msg"] = report(self.host, self.problems, bool(self._task.any_errors_fatal), self.way)
         return result
 
     def _check_names(self, variables: Variables) -> None:

@@ -148,7 +148,7 @@ def problems(result: dict[str, t.Any]) -> list[str]:
     if "msg" not in result:
         return []
     assert result["msg"].startswith("Preflight found ")
-    return [line.split(". ", 1)[1] for line in result["msg"].splitlines()[1:] if line[0] != " "]
+    return [line.split(". ", 1)[1] for line in result["msg"].splitlines()[1:] if line[0].isdigit()]
 
 
 # --- remote calls ---
@@ -371,6 +371,25 @@ def test_what_was_not_changed(controller: Controller, everywhere: bool, where: s
     controller.any_errors_fatal = everywhere
     result = controller.run(prometheus_generations="many")
     assert result["msg"].splitlines()[0] == f"Preflight found 1 problem on app1. Nothing was changed {where}."
+
+
+def test_how_to_go_on_without_a_host(controller: Controller) -> None:
+    """Where the others could: not what is wrong in the inventory, and not where no host is left."""
+    controller.groups |= {"all": ["app1", "app2", "app3"], "node_exporter": ["app1", "app2", "app3"]}
+    controller.play_hosts = ["app1", "app2", "app3"]
+    said = answer(uid="1000")
+
+    def end(host: str, **given: t.Any) -> str:
+        return str(controller.run(said, host=host, **given)["msg"]).splitlines()[-1]
+
+    assert end("app1", node_exporter_generations="many").startswith("   What to do: ")
+    assert end("app2") == "To go on without it: --limit 'all:!app2'"
+    reported = "To go on without the 2 hosts that have reported so far: --limit"
+    assert end("app1", ansible_limit="web,db") == f"{reported} 'web,db,!app2,!app1'"
+    assert end("app3").startswith("   What to do: ")
+    controller.any_errors_fatal = False
+    controller.play_hosts.append("app4")
+    assert end("app1").startswith("   What to do: ")
 
 
 def test_clock_that_is_off_is_a_warning(controller: Controller) -> None:

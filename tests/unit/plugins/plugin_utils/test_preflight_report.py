@@ -8,6 +8,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_repo
     Problem,
     from_error,
     report,
+    without,
 )
 
 
@@ -29,6 +30,24 @@ def test_report_is_numbered_and_says_each_problem_once() -> None:
 
 def test_report_of_one_problem() -> None:
     assert report("app1", [Problem("it")]) == "Preflight found 1 problem on app1. Nothing was changed here.\n1. it"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "limit", "pattern"),
+    [
+        (["app1"], "", "'all:!app1'"),
+        (["app1", "app2"], "web", "'web:!app1:!app2'"),
+        (["app1"], "web,db", "'web,db,!app1'"),
+        (["app1"], "@failed.retry", "'@failed.retry:!app1'"),
+        (["fd00::1"], "", "'all,!fd00::1'"),
+        ([f"app{number}" for number in range(1, 6)], "", "'all:!app1:!app2:!app3:!app4:!app5'"),
+        ([f"app{number}" for number in range(1, 7)], "", "'all:!app1:!app2:!app3:!app4:!app5:...'"),
+    ],
+)
+def test_way_on_without_hosts(hosts: list[str], limit: str, pattern: str) -> None:
+    way = without(hosts, limit)
+    assert way.endswith(f": --limit {pattern}")
+    assert report("app1", [Problem("it")], way=way).splitlines()[-1] == way
 
 
 @pytest.mark.parametrize(
