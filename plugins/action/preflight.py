@@ -31,7 +31,11 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_repo
     told,
     without,
 )
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import grafana_problems, role_problems
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_roles import (
+    grafana_problems,
+    receiver_warnings,
+    role_problems,
+)
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.services import service_variables
 
@@ -223,6 +227,8 @@ class ActionModule(ActionBase):
         if settings.get("monitoring_secrets_dir"):
             self.problems += values.secrets_problems(str(settings["monitoring_secrets_dir"]))
         self.problems += artifacts.lock_problems(artifacts.locks(*_mirror_and_lock(settings)))
+        if "alertmanager" in _present(mine, settings) and not self.problems:  # what is wrong stands as its default here
+            self.warnings += receiver_warnings(settings)
 
     def _check_role(self, component: str, settings: Variables, variables: Variables) -> None:
         self.problems += role_problems(component, settings)

@@ -124,6 +124,17 @@ def receiver_problems(values: Values) -> list[Problem]:
     return refused(alertmanager.build, receivers, route, over, str(values.get("alertmanager_version")), "")
 
 
+def receiver_warnings(values: Values) -> list[str]:
+    """Whether nobody hears of an alert. Without the host's name: Ansible shows what is the same for many hosts once."""
+    over = values.get("alertmanager_config")
+    if values.get("alertmanager_receivers") or (isinstance(over, dict) and over.get("receivers")):
+        return []
+    return [
+        "alertmanager_receivers is empty, so nobody is told of any alert. What to do: set it for the group "
+        "alertmanager; docs/alertmanager.md has examples."
+    ]
+
+
 def grafana_problems(
     values: Values, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, find: t.Callable[[str], str]
 ) -> list[Problem]:

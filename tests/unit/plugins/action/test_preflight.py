@@ -566,6 +566,29 @@ def test_downgrades_that_stay_allowed_are_a_warning(controller: Controller) -> N
     assert "app1" not in warning, "Ansible shows what is the same for many hosts once"
 
 
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        ({}, True),
+        ({"alertmanager_receivers": []}, True),
+        ({"alertmanager_config": {"global": {}}}, True),
+        ({"alertmanager_receivers": [{"name": "mail", "email_configs": [{"to": "a@example.com"}]}]}, False),
+        ({"alertmanager_config": {"receivers": [{"name": "nobody"}]}}, False),
+        ({"alertmanager_state": "absent"}, False),
+        ({"alertmanager_receivers": "a text"}, False),
+    ],
+)
+def test_alerts_that_nobody_is_told_of_are_a_warning(
+    controller: Controller, given: dict[str, t.Any], warned: bool
+) -> None:
+    controller.groups |= {"alertmanager": ["app1"]}
+    warnings = controller.run(answer([*READY, "alertmanager"]), **given).get("warnings", [])
+    assert [warning.split(".")[0] for warning in warnings] == [
+        "alertmanager_receivers is empty, so nobody is told of any alert"
+    ] * warned
+    assert "app1" not in "".join(warnings), "Ansible shows what is the same for many hosts once"
+
+
 def test_mirror_that_is_not_there_but_not_needed(controller: Controller) -> None:
     result = controller.run(monitoring_mirror="/nowhere")
     assert "failed" not in result
