@@ -58,10 +58,17 @@ def mounted(name: str, mount: str, point: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("arguments", [[], ["--check"]])
 def test_nothing_to_report(arguments):
-    run = site("--tags", "preflight", *arguments)
+    receivers = [{"name": "hook", "webhook_configs": [{"url": "http://127.0.0.1:9/"}]}]
+    run = site("--tags", "preflight", *arguments, alertmanager_receivers=receivers)
     assert run.rc == 0
     assert "WARNING" not in run.output
     assert not re.search("changed=[1-9]", run.output)
+
+
+def test_alerts_that_nobody_is_told_of():
+    run = site("--tags", "preflight")
+    assert run.rc == 0
+    assert run.said.count("alertmanager_receivers is empty, so nobody is told of any alert.") == 1
 
 
 def test_all_problems_of_all_hosts_in_one_run(tmp_path):
@@ -162,6 +169,24 @@ def test_package_of_the_same_program():
     finally:
         host.check_output(f"systemctl stop prometheus-node-exporter; rm {unit}; systemctl daemon-reload")
     assert "a package of the operating system already runs node_exporter here" in said
+
+
+def test_what_others_have_where_a_new_component_belongs(tmp_path):
+    host = scenario.host(OTHER)
+    program = "/usr/local/bin/blackbox_exporter"
+    inventories = more(tmp_path, blackbox_exporter={"hosts": {OTHER: None}})
+    # The folder's time too is to be as it was.
+    host.check_output(f"touch -r /usr/local/bin /run/before; echo theirs > {program}")
+    host.check_output("systemd-run --unit=theirs python3 -m http.server 9115")
+    try:
+        host.check_output("timeout 20 sh -c 'until ss -ltn | grep -q :9115; do sleep 0.1; done'")
+        said = refused(site(inventories=inventories))
+    finally:
+        host.check_output(f"systemctl stop theirs; rm {program}; touch -r /run/before /usr/local/bin; rm /run/before")
+    assert f"{program} exists and was not made by this collection" in said
+    assert "another program listens on port 9115, which blackbox_exporter is to have: 0.0.0.0:9115" in said
+    assert "python3 (theirs.service)" in said
+    assert f"To go on without it: --limit 'all:!{OTHER}'" in said
 
 
 def test_a_host_that_is_down_does_not_stop_the_others(tmp_path):
