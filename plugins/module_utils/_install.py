@@ -16,6 +16,8 @@ from ._fetch import download, find_checksum
 from ._release import MARK, PARTIAL, Source, shown
 from ._service import command
 
+_OTHER = "look whether it is the archive that the publisher has; a mirror may keep a page of an error under its name"
+
 
 def install(source: Source, folder: str) -> str:
     """Fetch, verify and unpack a release into C(folder); returns where the checksum came from."""
@@ -85,7 +87,7 @@ def _unpack(archive: str, tree: str, source: Source) -> None:
         _spread(archive, spread)
     except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
         seen = f"{error}{_beginning(archive)}"
-        raise ComponentError(f"{shown(source.url)} is not an archive that can be unpacked", seen) from error
+        raise ComponentError(f"{shown(source.url)} is not an archive that can be unpacked", seen, _OTHER) from error
     entries = os.listdir(spread)
     top = os.path.join(spread, entries[0]) if len(entries) == 1 else spread
     os.rename(top if os.path.isdir(top) else spread, tree)
@@ -100,7 +102,7 @@ def _unpack(archive: str, tree: str, source: Source) -> None:
     missing = [name for name in source.programs if not os.path.isfile(os.path.join(tree, name))]
     if missing:
         wanted = ", ".join(source.names.get(name, name) for name in missing)
-        raise ComponentError(f"{shown(source.url)} lacks {wanted}", held)
+        raise ComponentError(f"{shown(source.url)} lacks {wanted}", held, _OTHER)
     for base, _folders, files in os.walk(tree):
         _files.set_access(base, 0o755, 0, 0)
         for name in files:

@@ -73,8 +73,12 @@ def wait_until_ready(
     sleep: t.Callable[[float], None] = time.sleep,
     ask: t.Callable[..., Answer] = ask,
     ready: t.Callable[[Endpoint, Answer], bool] = is_ready,
+    name: str = "",
 ) -> None:
-    """Wait for a 200. C(alive) raises when the service died; C(patience) is seconds without any progress."""
+    """Wait for a 200. C(alive) raises when the service died; C(patience) is seconds without any progress.
+
+    C(name): of the component, if it is one whose patience is a variable.
+    """
     progress = ""
     deadline = clock() + patience
     pause = 0.05
@@ -101,7 +105,9 @@ def wait_until_ready(
             raise ComponentError(
                 f"not ready: {endpoint.url} gave no {wanted} within {patience:g} s",
                 seen,
-                "look at its journal; if it only needs longer, raise its ready_timeout",
+                f"`journalctl -u {name} -n 50` says why; if it only needs longer, raise {name}_ready_timeout"
+                if name
+                else "look at its journal",
             )
         sleep(pause)
         pause = min(pause * 1.5, 1.0)
@@ -159,7 +165,11 @@ def reload(
         answer = ask(endpoint, "/metrics")
         # Where the last one had failed too, the metrics do not tell whether it has come to this one.
         if metric(answer.text, success) == 0 and (not failed_before or REFUSAL in words_since(unit, begun)):
-            raise ComponentError(f"{unit} refuses the new configuration", last_words(unit), "correct it and run again")
+            raise ComponentError(
+                f"{unit} refuses the new configuration",
+                last_words(unit),
+                "correct what it names in the inventory, and run again",
+            )
         if metric(answer.text, stamp) not in (None, before):
             return
         alive()
@@ -169,4 +179,8 @@ def reload(
     seen = last_words(unit)
     if answer.status != 200:
         seen = f"{endpoint.base}/metrics: {f'HTTP {answer.status}' if answer.status else answer.text}"
-    raise ComponentError(f"{unit} did not take the new configuration within {patience:g} s", seen)
+    raise ComponentError(
+        f"{unit} did not take the new configuration within {patience:g} s",
+        seen,
+        f"`journalctl -u {unit} -n 50` may say why",
+    )

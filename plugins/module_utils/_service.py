@@ -69,7 +69,9 @@ def command(*words: str, check: bool = True) -> str:
             raise ComponentError(
                 "systemd does not run on this host", seen, f"choose a host that runs systemd {OLDEST} or later"
             )
-        raise ComponentError(f"`{' '.join(words)}` failed", seen)
+        raise ComponentError(
+            f"`{' '.join(words)}` failed", seen, "`systemctl status` and `journalctl -xe` on the host have more"
+        )
     return done.stdout
 
 

@@ -184,7 +184,7 @@ class Transaction:
         if self.started is None:
             self.started = _service.status(self.layout.unit_name)
         if self.spec.endpoint:
-            _ready.wait_until_ready(self.spec.endpoint, self._alive, self.spec.ready_timeout)
+            _ready.wait_until_ready(self.spec.endpoint, self._alive, self.spec.ready_timeout, name=self.layout.name)
         else:
             self._alive()
 

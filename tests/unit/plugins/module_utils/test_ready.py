@@ -62,8 +62,8 @@ class Program:
         if self.now >= self.dies_at:
             raise ComponentError("app does not stay up", "exit code 1")
 
-    def wait(self, patience: float = 10, endpoint: Endpoint = ENDPOINT) -> None:
-        wait_until_ready(endpoint, self.alive, patience, clock=self.clock, sleep=self.sleep, ask=self.ask)
+    def wait(self, patience: float = 10, endpoint: Endpoint = ENDPOINT, name: str = "") -> None:
+        wait_until_ready(endpoint, self.alive, patience, clock=self.clock, sleep=self.sleep, ask=self.ask, name=name)
 
 
 # --- waiting ---
@@ -117,10 +117,11 @@ def test_never_ready_tells_the_last_answer(answer: Answer, seen: str) -> None:
     with pytest.raises(
         ComponentError, match=r"not ready: http://127\.0\.0\.1:9090/-/ready gave no 200 within 10 s"
     ) as e:
-        program.wait(patience=10)
+        program.wait(patience=10, name="prometheus")
     assert e.value.seen.startswith(seen)
     assert len(e.value.seen) < 400
-    assert "ready_timeout" in e.value.remedy
+    assert "`journalctl -u prometheus -n 50`" in e.value.remedy
+    assert "raise prometheus_ready_timeout" in e.value.remedy
     assert 10 <= program.now < 12
 
 
