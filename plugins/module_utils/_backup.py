@@ -258,6 +258,7 @@ def _chunks_elsewhere(layout: Layout) -> list[str]:
     return sorted(stated["object_store"] - {"filesystem"} | folders)
 
 
+# As in WITH_DATA of role_facts, by which the control node chooses the hosts.
 _DATA: dict[str, t.Callable[[Source, Part], Part]] = {
     "prometheus": _prometheus,
     "alertmanager": _alertmanager,

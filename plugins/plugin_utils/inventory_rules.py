@@ -10,6 +10,7 @@ import typing as t
 
 from ansible.errors import AnsibleError
 
+from .role_facts import WITH_DATA
 from .scrape import HostVars
 
 
@@ -26,7 +27,7 @@ def inventory_rules(
     - C(monitoring:expected_job{job}): 1 for each scrape job.
     - C(monitoring:objective{job}): the share of requests that have to succeed, from 0 to 1.
     - C(monitoring:expected_backups): 1 where the inventory says where backups go.
-    - C(monitoring:expected_backup{instance}): 1 for each host that is backed up, and has a node_exporter to tell of it.
+    - C(monitoring:expected_backup{instance}): 1 for each host that is backed up, and can tell of it by node_exporter.
     """
     unknown = sorted(map(str, set(stated) - set(thresholds)))
     if unknown:
@@ -62,11 +63,13 @@ def _backed_up(jobs: t.Iterable[t.Mapping[str, t.Any]], hostvars: HostVars) -> l
 
 
 def _has_backups(known: t.Mapping[str, t.Any]) -> bool:
-    """As the role backup goes by it: there is a place for them, and one of the components that it is told, if it is."""
-    wanted = known.get("backup_components") or []
+    """As playbooks/backup.yml goes by it: data, a place for it, and one of the components that it is told, if it is."""
+    wanted = known.get("backup_components") or WITH_DATA
     if isinstance(wanted, str):
         wanted = wanted.split(",")
-    return bool(known.get("backup_repository")) and not (wanted and set(wanted).isdisjoint(known["group_names"]))
+    return bool(known.get("backup_repository")) and all(
+        not names.isdisjoint(known["group_names"]) for names in ({*WITH_DATA}, {*wanted})
+    )
 
 
 def _constant(record: str, labels: dict[str, str], value: float) -> dict[str, t.Any]:

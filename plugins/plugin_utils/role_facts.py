@@ -31,6 +31,8 @@ GROUPS = (
     "postgres_exporter",
     "blackbox_exporter",
 )
+# Those with data that is nowhere else; the configuration of all of them comes from the inventory.
+WITH_DATA = ("prometheus", "alertmanager", "grafana", "loki")
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.module_utils._ready import Endpoint
 from ansible_collections.opswatch.monitoring.plugins.modules import backup
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import role_facts
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,10 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(_backup, "NOTE", str(tmp_path / "note.json"))
     folder.mkdir()
     return folder
+
+
+def test_hosts_are_chosen_by_what_has_data() -> None:
+    assert set(role_facts.WITH_DATA) == set(_backup._DATA)
 
 
 def test_manifest(stage: Path) -> None:

@@ -62,23 +62,34 @@ def test_backups_are_expected_where_there_is_a_place_for_them() -> None:
 
 
 def test_a_backup_is_expected_of_each_host_with_a_place_and_a_node_exporter() -> None:
+    server = {"group_names": ["node_exporter", "prometheus"]}
     hostvars = {
-        "mon1": {"backup_repository": "/srv/backup"},
-        "mon2": {"backup_repository": ""},
-        "app1": {},
-        "grafana1": {"backup_repository": "/srv/backup"},
+        "mon1": {"backup_repository": "/srv/backup", **server},
+        "mon2": {"backup_repository": "", **server},
+        "mon3": server,
+        "grafana1": {"backup_repository": "/srv/backup", "group_names": ["grafana"]},
     }
-    assert backups_expected_of(hostvars, "mon1", "mon2", "app1") == ["mon1"]
+    assert backups_expected_of(hostvars, "mon1", "mon2", "mon3") == ["mon1"]
 
 
-@pytest.mark.parametrize("components", [["prometheus", "grafana"], "prometheus,grafana", [], ""])
-def test_no_backup_is_expected_of_a_host_that_has_none_of_the_components(components: t.Any) -> None:
+@pytest.mark.parametrize(
+    ("components", "expected"),
+    [
+        ([], ["mon1", "logs1"]),
+        ("", ["mon1", "logs1"]),
+        (["prometheus", "grafana"], ["mon1"]),
+        ("prometheus,grafana", ["mon1"]),
+        (["node_exporter"], ["mon1", "logs1"]),
+    ],
+)
+def test_no_backup_is_expected_of_a_host_without_data_or_the_components(components: t.Any, expected: list[str]) -> None:
     told = {"backup_repository": "/srv/backup", "backup_components": components}
     hostvars = {
         "mon1": {**told, "group_names": ["node_exporter", "prometheus"]},
+        "logs1": {**told, "group_names": ["loki", "node_exporter"]},
         "app1": {**told, "group_names": ["node_exporter"]},
     }
-    assert backups_expected_of(hostvars, "mon1", "app1") == (["mon1"] if components else ["mon1", "app1"])
+    assert backups_expected_of(hostvars, "mon1", "logs1", "app1") == expected
 
 
 def backups_expected_of(hostvars: dict[str, t.Any], *hosts: str) -> list[str]:
