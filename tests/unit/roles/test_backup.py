@@ -1,15 +1,18 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role backup and its playbook tell people to write, read as Ansible reads it."""
+"""What the role backup and its playbook tell people to write, and what the role does where, as Ansible reads it."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
+from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[3]
 STATED = [
@@ -32,3 +35,51 @@ def test_schedule_on_the_command_line_is_taken_as_a_whole(path: Path) -> None:
 
 def test_refusal_of_a_schedule_shows_one_that_works() -> None:
     assert "-e \\\"backup_schedule='30 2 * * *'\\\"" in (ROOT / "roles/backup/tasks/main.yml").read_text()
+
+
+def load(path: str) -> t.Any:
+    return DataLoader().load_from_file(
+        str(ROOT / "roles/backup" / path), cache="none", unsafe=True, trusted_as_template=True
+    )
+
+
+def task(path: str, name: str) -> dict[str, t.Any]:
+    return next(dict(one) for one in load(path) if one["name"] == name)
+
+
+def templar(**variables: t.Any) -> Templar:
+    return Templar(loader=DataLoader(), variables={**load("defaults/main.yml"), **load("vars/main.yml"), **variables})
+
+
+def holds(where: Templar, condition: str) -> bool:
+    return bool(where.template(trust_as_template("{{ " + condition + " }}")))
+
+
+PLACES: dict[str, dict[str, t.Any]] = {
+    "mon1": {"backup_repository": "/srv/backup"},
+    "mon2": {"backup_repository": ""},
+    "mon3": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "outcome"),
+    [
+        ("mon1", ["mon1", "mon2", "mon3"], "backed up"),
+        ("mon2", ["mon1", "mon2", "mon3"], "left out"),
+        ("mon2", ["mon2", "mon3"], "refused"),
+        ("mon3", ["mon1", "mon2", "mon3"], "refused"),  # nothing says that it is to have none
+    ],
+)
+def test_host_without_a_place_is_left_out_where_others_have_one(host: str, names: list[str], outcome: str) -> None:
+    hostvars = {name: {"inventory_hostname": name, **PLACES[name]} for name in names}
+    where = templar(**{"groups": {"all": names}, "hostvars": hostvars, **hostvars[host]})
+    tasks = {
+        "left out": task("tasks/repository.yml", "Say which host is left out"),
+        "refused": task("tasks/repository.yml", "Say what is missing"),
+        "backed up": task("tasks/repository.yml", "See whether restic is there"),
+    }
+    assert [name for name, one in tasks.items() if holds(where, one["when"])] == [outcome]
+    assert holds(where, task("tasks/main.yml", "Back up")["when"]) == (outcome == "backed up")
+    if outcome == "left out":
+        assert where.template(tasks[outcome]["ansible.builtin.debug"]["msg"]).startswith("mon2 has no backups")
