@@ -29,7 +29,7 @@ from ._swap import WORK, refuse_unproved
 
 FORMAT = 1
 TAG = "opswatch.monitoring"
-PARTIAL_TAG = "opswatch.monitoring.partial"  # of a backup of some components only
+PARTIAL_TAG = "opswatch.monitoring.partial"  # of a backup of less than is wanted of its host
 STAGE = f"{GENERATIONS_HOME}/.backup"
 MANIFEST = f"{STAGE}/manifest.json"
 NOTE = f"{STAGE}-snapshot.json"  # what Prometheus was asked for

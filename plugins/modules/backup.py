@@ -28,6 +28,12 @@ attributes:
     description: Has no diff.
     support: none
 options:
+  partial:
+    description:
+      - Mark it as a backup of a part of what is wanted of this host, made by the way, such as of one component before its upgrade.
+      - Neither V(latest) nor a time means such a one as O(opswatch.monitoring.backup_restore#module:snapshot), where there is a whole one.
+    type: bool
+    default: false
   keep:
     description:
       - "How many backups of this host stay, as restic counts them: C(last), C(hourly), C(daily), C(weekly), C(monthly), C(yearly)."
@@ -110,6 +116,11 @@ def collected(params: t.Mapping[str, t.Any], names: t.Iterable[str]) -> tuple[di
     return parts, failures
 
 
+def tags_of(parts: t.Iterable[str], whole: bool) -> list[str]:
+    """A backup that is not whole says what is in it."""
+    return [_backup.TAG] if whole else [_backup.PARTIAL_TAG, *parts]
+
+
 def stored(
     restic: _restic.Restic, host: str, tags: t.Sequence[str], parts: t.Mapping[str, _backup.Part], known: bool
 ) -> tuple[dict[str, t.Any], bool]:
@@ -176,8 +187,8 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             parts, failures = collected(params, names)
             manifest = _backup.manifest_of(params["host"], parts, created)
             _files.write_json(_backup.MANIFEST, manifest)
-            whole = not failures and not params["components"]
-            tags = [_backup.TAG] if whole else [_backup.PARTIAL_TAG, *parts]
+            whole = not failures and not params["partial"]
+            tags = tags_of(parts, whole)
             names_known = (_files.read_json(KNOWN) or {}).get("repositories", [])
             place = _restic.shown(params["repository"])
             said, new = stored(restic, params["host"], tags, parts, place in names_known)
@@ -214,7 +225,8 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**OPTIONS, "keep": {"type": "dict", "default": {}}}, supports_check_mode=True)
+    own = {"keep": {"type": "dict", "default": {}}, "partial": {"type": "bool", "default": False}}
+    module = AnsibleModule(argument_spec={**OPTIONS, **own}, supports_check_mode=True)
     params, actions = module.params, []
     result: dict[str, t.Any] = {}
     try:

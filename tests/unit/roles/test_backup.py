@@ -13,6 +13,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 from ansible.template import Templar, trust_as_template
+from ansible.utils.vars import load_extra_vars
 
 ROOT = Path(__file__).resolve().parents[3]
 STATED = [
@@ -83,3 +84,26 @@ def test_host_without_a_place_is_left_out_where_others_have_one(host: str, names
     assert holds(where, task("tasks/main.yml", "Back up")["when"]) == (outcome == "backed up")
     if outcome == "left out":
         assert where.template(tasks[outcome]["ansible.builtin.debug"]["msg"]).startswith("mon2 has no backups")
+
+
+@pytest.mark.parametrize(
+    ("stated", "extra", "partial"),
+    [
+        ({}, {}, False),
+        ({"backup_components": ["prometheus"]}, {}, False),  # by the inventory: nothing more is wanted
+        ({"backup_components": ["prometheus"], "__backup_by_the_way": True}, {}, True),
+        ({"backup_components": "prometheus"}, {"backup_components": "prometheus"}, True),
+        ({"backup_components": ""}, {"backup_components": ""}, False),
+    ],
+)
+def test_backup_of_what_one_run_names_is_partial(
+    monkeypatch: pytest.MonkeyPatch, stated: dict[str, t.Any], extra: dict[str, t.Any], partial: bool
+) -> None:
+    monkeypatch.setattr(load_extra_vars, "extra_vars", {"another": 1, **extra}, raising=False)
+    said = task("tasks/main.yml", "Back up")["opswatch.monitoring.backup"]["partial"]
+    assert templar(**stated).template(said) is partial
+
+
+def test_upgrade_says_that_its_backup_is_by_the_way() -> None:
+    upgrade = (ROOT / "roles/upgrade/tasks/component.yml").read_text()
+    assert "__backup_by_the_way: true" in upgrade

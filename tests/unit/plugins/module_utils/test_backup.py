@@ -101,6 +101,11 @@ def test_chunks_that_are_not_in_a_backup(
     assert list(made.notes) == [f"its chunks in {one} are not in the backup" for one in elsewhere]
 
 
+def test_backup_that_is_not_whole_says_what_is_in_it() -> None:
+    assert backup.tags_of(["loki", "alloy"], whole=True) == [_backup.TAG]
+    assert backup.tags_of(["loki", "alloy"], whole=False) == [_backup.PARTIAL_TAG, "loki", "alloy"]
+
+
 def test_backup_has_all_of_its_tags() -> None:
     """Also in a restic that takes no list of them."""
     called: list[tuple[str, ...]] = []
