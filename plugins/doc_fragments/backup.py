@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options that a backup and its restore share."""
+    """Options that the modules of backups share."""
 
     DOCUMENTATION = r"""
 options:
@@ -26,14 +26,6 @@ options:
     description: The name of this host in the repository.
     type: str
     required: true
-  components:
-    description: Only these; empty for all of this collection that are installed here.
-    type: list
-    elements: str
-    default: []
-  server_password:
-    description: Password of the basic authentication of Prometheus and Alertmanager.
-    type: str
   textfile:
     description: File with the metrics of backups, for node_exporter. Its folder has to be there, or none is written.
     type: path
@@ -46,4 +38,16 @@ options:
     description: Seconds after which it says how far it is, again and again. Zero for never.
     type: float
     default: 0.0
+"""
+
+    COMPONENTS = r"""
+options:
+  components:
+    description: Only these; empty for all of this collection that are installed here.
+    type: list
+    elements: str
+    default: []
+  server_password:
+    description: Password of the basic authentication of Prometheus and Alertmanager.
+    type: str
 """

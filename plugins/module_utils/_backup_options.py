@@ -1,7 +1,7 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no promise is made to others.
-"""What a backup and its restore are both told."""
+"""What the modules of backups are told."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import typing as t
 from ._errors import ComponentError
 from ._layout import Layout, installed_components
 
-# Documented in plugins/doc_fragments/backup.py.
-OPTIONS: dict[str, t.Any] = {
+# Both documented in plugins/doc_fragments/backup.py.
+REPOSITORY: dict[str, t.Any] = {
     "repository": {"type": "str", "required": True},
     "password": {"type": "str", "required": True, "no_log": True},
     "environment": {"type": "dict", "default": {}, "no_log": True},
     "host": {"type": "str", "required": True},
-    "components": {"type": "list", "elements": "str", "default": []},
-    "server_password": {"type": "str", "no_log": True},
     "textfile": {"type": "path", "default": "/var/lib/node_exporter/textfile/opswatch_backup.static.prom"},
     "timeout": {"type": "float", "default": 21600.0},
     "progress": {"type": "float", "default": 0.0},  # the control node's side sees to it
+}
+OPTIONS: dict[str, t.Any] = {
+    **REPOSITORY,
+    "components": {"type": "list", "elements": "str", "default": []},
+    "server_password": {"type": "str", "no_log": True},
 }
 
 

@@ -16,10 +16,12 @@ description:
   - restic stores all of it in one go, encrypted, and only what it does not have yet. A repository that is not there yet is made.
   - A manifest goes with it, with versions, sizes, checksums and counts; M(opswatch.monitoring.backup_restore) holds what it restores against it.
   - A component that cannot be backed up fails the task in the end; the others are backed up all the same.
+  - Drops no earlier backup; M(opswatch.monitoring.backup_retention) does.
   - Writes metrics for node_exporter, by which alerts tell of a backup that failed or is missing.
 author: opswatch.monitoring contributors (@opswatch)
 extends_documentation_fragment:
   - opswatch.monitoring.backup
+  - opswatch.monitoring.backup.components
 attributes:
   check_mode:
     description: Says what it would back up; asks neither the repository nor a service.
@@ -34,12 +36,6 @@ options:
       - Neither V(latest) nor a time means such a one as O(opswatch.monitoring.backup_restore#module:snapshot), where there is a whole one.
     type: bool
     default: false
-  keep:
-    description:
-      - "How many backups of this host stay, as restic counts them: C(last), C(hourly), C(daily), C(weekly), C(monthly), C(yearly)."
-      - Once a day the others are dropped, and their space is freed. Empty drops none.
-    type: dict
-    default: {}
 """
 
 EXAMPLES = r"""
@@ -49,7 +45,6 @@ EXAMPLES = r"""
     password: "{{ vault_backup_password }}"
     host: "{{ inventory_hostname }}"
     server_password: "{{ vault_monitoring_password }}"
-    keep: {daily: 14, monthly: 6}
 """
 
 RETURN = r"""
@@ -95,9 +90,6 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
 
-DAY = 86400
-PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
-STAMP = f"{_restic.CACHE}/forgotten"
 KNOWN = f"{_restic.CACHE}/known.json"  # places that had a repository
 
 
@@ -163,20 +155,6 @@ def mark_partial(restic: _restic.Restic, error: _restic.NotWhole) -> None:
         error.remedy += f"; until then keep restore.yml from it by `restic {' '.join(words)}`"
 
 
-def forget(restic: _restic.Restic, host: str, keep: t.Mapping[str, t.Any]) -> bool:
-    """Drop what is too old, once a day."""
-    words = [word for period in PERIODS if keep.get(period) for word in (f"--keep-{period}", str(int(keep[period])))]
-    last = os.stat(STAMP).st_mtime if os.path.exists(STAMP) else 0
-    if not words or time.time() - last < DAY:
-        return False
-    # By host and tag alone: the paths change when a component comes or goes.
-    of_host = ("--host", host, "--group-by", "host")
-    restic.run("forget", *of_host, "--tag", _backup.PARTIAL_TAG, "--keep-last", "10")
-    restic.run("forget", "--prune", *of_host, "--tag", _backup.TAG, *words)
-    _files.write_file(STAMP, b"", 0o600)
-    return True
-
-
 def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[str]) -> dict[str, t.Any]:
     begun, created = time.monotonic(), time.time()
     _backup.tidy()
@@ -187,8 +165,7 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             parts, failures = collected(params, names)
             manifest = _backup.manifest_of(params["host"], parts, created)
             _files.write_json(_backup.MANIFEST, manifest)
-            whole = not failures and not params["partial"]
-            tags = tags_of(parts, whole)
+            tags = tags_of(parts, not failures and not params["partial"])
             names_known = (_files.read_json(KNOWN) or {}).get("repositories", [])
             place = _restic.shown(params["repository"])
             said, new = stored(restic, params["host"], tags, parts, place in names_known)
@@ -203,8 +180,6 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             actions.append(f"made the repository {_restic.shown(params['repository'])}")
         actions += [part.words(name) for name, part in parts.items()]
         actions += [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
-        if whole and forget(restic, params["host"], params["keep"]):
-            actions.append("dropped what backup_keep does not keep")
         snapshots = len(restic.snapshots(params["host"], _backup.TAG))
     size, added = int(said.get("total_bytes_processed", 0)), int(said.get("data_added", 0))
     took = time.monotonic() - begun
@@ -225,7 +200,7 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
 
 
 def main() -> None:
-    own = {"keep": {"type": "dict", "default": {}}, "partial": {"type": "bool", "default": False}}
+    own = {"partial": {"type": "bool", "default": False}}
     module = AnsibleModule(argument_spec={**OPTIONS, **own}, supports_check_mode=True)
     params, actions = module.params, []
     result: dict[str, t.Any] = {}

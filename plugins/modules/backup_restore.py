@@ -22,6 +22,7 @@ description:
 author: opswatch.monitoring contributors (@opswatch)
 extends_documentation_fragment:
   - opswatch.monitoring.backup
+  - opswatch.monitoring.backup.components
 attributes:
   check_mode:
     description: Reads the backup's manifest and says what would be undone and restored, and what is in the way.

@@ -224,6 +224,40 @@ def test_second_backup_stores_what_is_new() -> None:
     assert metric("opswatch_backup_snapshots") == 2
 
 
+def test_old_backups_are_dropped_on_each_host_and_their_space_is_freed_on_one() -> None:
+    """Two hosts that share a repository; each keeps its last one."""
+    both, shared = f"{HOST}:{HEIR}", "/srv/backup/shared"
+    wish: dict[str, Any] = {"backup_repository": shared, "backup_keep": {"last": 1}}
+    on(HOST, _restic("init", shared))  # two that do so at once are in each other's way
+    runs = []
+    for _number in range(2):
+        for host in (HOST, HEIR):
+            on(host, "rm -f /var/cache/opswatch/restic/forgotten")  # it has been a day
+        runs.append(backup(host=both, **wish))
+    first, second = runs
+    assert first.rc == 0
+    assert "dropped old backups" not in first.said
+    assert second.rc == 0
+    assert second.said.count("dropped old backups: 1") == 2
+    assert second.said.count("freed the space of what no backup needs") == 1
+    stored = json.loads(on(HOST, _restic("snapshots --json", shared)))
+    assert sorted(one["hostname"] for one in stored) == [HOST, HEIR]
+    assert metric("opswatch_backup_snapshots") == 1
+
+
+def test_what_the_inventory_leaves_out(tmp_path: Path) -> None:
+    """A host, by a repository that is empty, beside one that has some; and components: what it names is whole."""
+    more, place = tmp_path / "more.yml", "/srv/backup/left"
+    stated = f"{{{{ '' if inventory_hostname == '{HEIR}' else '{place}' }}}}"
+    variables = settings(backup_repository=stated, backup_components=["prometheus"])
+    more.write_text(json.dumps({"all": {"vars": variables}}))
+    done = playbook("playbooks/backup.yml", inventories=[Path(os.environ["MOLECULE_INVENTORY_FILE"]), more])
+    assert done.rc == 0
+    assert f"{HEIR} has no backups, as its backup_repository is empty; {HOST} has one that is not" in done.said
+    stored = json.loads(on(HOST, _restic("snapshots --json", place)))
+    assert [(one["hostname"], one["tags"]) for one in stored] == [(HOST, ["opswatch.monitoring"])]
+
+
 def test_drill_touches_nothing() -> None:
     pid = on(HOST, "systemctl show -P MainPID prometheus")
     done = restore(restore_drill=True)

@@ -107,3 +107,51 @@ def test_backup_of_what_one_run_names_is_partial(
 def test_upgrade_says_that_its_backup_is_by_the_way() -> None:
     upgrade = (ROOT / "roles/upgrade/tasks/component.yml").read_text()
     assert "__backup_by_the_way: true" in upgrade
+    assert "backup_keep: {}" in upgrade
+
+
+# What each host of a run has dropped: two share a repository at the same path, and a third has its own there.
+DROPPED: dict[str, dict[str, t.Any]] = {
+    "mon1": {"dropped": 0},
+    "mon2": {"dropped": 1, "repository_id": "4c1e"},
+    "mon3": {"dropped": 2, "repository_id": "4c1e"},
+    "mon4": {"dropped": 1, "repository_id": "99aa"},
+    "mon5": {"skipped": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("left", "pruners"),
+    [
+        ([], ["mon2", "mon4"]),
+        (["mon2"], ["mon3", "mon4"]),  # one that failed
+        (["mon2", "mon3", "mon4"], []),
+    ],
+)
+def test_space_is_freed_on_one_host_of_each_repository(left: list[str], pruners: list[str]) -> None:
+    hostvars = {name: {"inventory_hostname": name, "__backup_dropped": said} for name, said in DROPPED.items()}
+    batch = [name for name in hostvars if name not in left]
+    condition = task("tasks/main.yml", "Free its space, on one host of each repository")["when"]
+    wheres = {name: templar(hostvars=hostvars, ansible_play_batch=batch, **hostvars[name]) for name in batch}
+    assert [name for name, where in wheres.items() if holds(where, condition)] == pruners
+
+
+@pytest.mark.parametrize(
+    ("stated", "dropped"),
+    [
+        ({"__backup_done": {"snapshot": "1a2b3c4d"}}, True),
+        ({"__backup_done": {"snapshot": "1a2b3c4d"}, "backup_keep": {}}, False),  # as in an upgrade
+        ({"__backup_done": {"skipped": True}}, False),
+        ({"__backup_done": {"changed": True, "actions": ["would back up loki"]}}, False),  # in check mode
+    ],
+)
+def test_backups_are_dropped_where_one_was_made(stated: dict[str, t.Any], dropped: bool) -> None:
+    assert holds(templar(**stated), task("tasks/main.yml", "Drop what backup_keep does not keep")["when"]) == dropped
+
+
+def test_nothing_is_dropped_before_all_hosts_have_their_backup_and_the_entry_is_made() -> None:
+    """What fails there keeps nobody from either."""
+    names = [one["name"] for one in load("tasks/main.yml")]
+    drop = names.index("Drop what backup_keep does not keep")
+    assert names.index("Back up") < names.index("Entry in the crontab of the control node") < drop
+    assert load("tasks/main.yml")[drop]["throttle"] == 1
