@@ -30,6 +30,12 @@ attributes:
     description: Has no diff.
     support: none
 options:
+  prepare:
+    description:
+      - Back up nothing; only make the repository, if it is not there yet.
+      - "For hosts that share one, in turn (C(throttle: 1)): where two make it at the same moment, it may be damaged from the beginning."
+    type: bool
+    default: false
   partial:
     description:
       - Mark it as a backup of a part of what is wanted of this host, made by the way, such as of one component before its upgrade.
@@ -39,6 +45,14 @@ options:
 """
 
 EXAMPLES = r"""
+- name: Make the repository, one host after the other
+  opswatch.monitoring.backup:
+    repository: "sftp:backup@nas:/monitoring"
+    password: "{{ vault_backup_password }}"
+    host: "{{ inventory_hostname }}"
+    prepare: true
+  throttle: 1
+
 - name: Back up what runs here
   opswatch.monitoring.backup:
     repository: /srv/backup
@@ -56,19 +70,19 @@ actions:
 snapshot:
   description: The ID of the backup in the repository.
   type: str
-  returned: success
+  returned: success, but with O(prepare)
 bytes:
   description: How much is in it.
   type: int
-  returned: success
+  returned: success, but with O(prepare)
 added:
   description: How many bytes of that were new and had to be stored.
   type: int
-  returned: success
+  returned: success, but with O(prepare)
 manifest:
   description: The description of what is in it.
   type: dict
-  returned: success
+  returned: success, but with O(prepare)
 """
 
 import contextlib
@@ -143,6 +157,28 @@ def stored(
     return restic.summary(*words, changing=changing), True
 
 
+def prepare(params: t.Mapping[str, t.Any]) -> list[str]:
+    """Make the repository where there is none; what was done."""
+    place, names_known = _restic.shown(params["repository"]), known_places()
+    if place in names_known:
+        return []
+    made = []
+    with _restic.opened(params["repository"], params["password"], params["environment"], params["timeout"]) as restic:
+        try:
+            restic.run("cat", "config", "--no-lock")
+        except _restic.ResticError as error:
+            if error.meaning != _restic.NO_REPOSITORY:
+                raise
+            restic.run("init")
+            made = [f"made the repository {place}"]
+    _files.write_json(KNOWN, {"repositories": [*names_known, place]})
+    return made
+
+
+def known_places() -> list[str]:
+    return list((_files.read_json(KNOWN) or {}).get("repositories", []))
+
+
 def mark_partial(restic: _restic.Restic, error: _restic.NotWhole) -> None:
     """Make it no latest; or say how, as restic marks nothing while another one is at the repository."""
     if not error.snapshot:
@@ -166,7 +202,7 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             manifest = _backup.manifest_of(params["host"], parts, created)
             _files.write_json(_backup.MANIFEST, manifest)
             tags = tags_of(parts, not failures and not params["partial"])
-            names_known = (_files.read_json(KNOWN) or {}).get("repositories", [])
+            names_known = known_places()
             place = _restic.shown(params["repository"])
             said, new = stored(restic, params["host"], tags, parts, place in names_known)
         except _restic.NotWhole as error:
@@ -200,12 +236,14 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
 
 
 def main() -> None:
-    own = {"partial": {"type": "bool", "default": False}}
+    own = {name: {"type": "bool", "default": False} for name in ("partial", "prepare")}
     module = AnsibleModule(argument_spec={**OPTIONS, **own}, supports_check_mode=True)
     params, actions = module.params, []
     result: dict[str, t.Any] = {}
     try:
         names = wanted(params["components"])
+        if module.check_mode and params["prepare"]:
+            module.exit_json(changed=False, actions=[])
         if module.check_mode:
             numbers = {name: _generations.current_number(Layout(name)) for name in names}
             said = [f"would back up {name}, generation {number}" for name, number in numbers.items()]
@@ -213,6 +251,9 @@ def main() -> None:
         _restic.require_restic(module)
         _backup.raise_when_ended()
         with lock(Layout("backups")):
+            if params["prepare"]:
+                actions = prepare(params)
+                module.exit_json(changed=bool(actions), actions=actions)
             result = work(params, names, actions)
         problem = "\n".join(result.pop("failures"))
     except (ComponentError, OSError, ValueError) as error:
