@@ -135,9 +135,13 @@ def why_it_died(unit: str, seen: Status) -> tuple[str, str]:
     """(what is seen, what to do) of a service that does not run."""
     words = last_words(unit, seen.invocation) or last_words(unit)
     states = f"{unit} is {seen.active} ({seen.sub}, result {seen.result}, restarted {seen.restarts} times)"
+    return f"{states}\n{words}", remedy_of(words) or f"`journalctl -u {unit}` has all of it"
+
+
+def remedy_of(words: str) -> str:
+    """What people do about what a program said before it ended; empty where that is not known."""
     lowered = words.lower()
-    remedy = next((remedy for sign, remedy in REMEDIES if sign in lowered), f"`journalctl -u {unit}` has all of it")
-    return f"{states}\n{words}", remedy
+    return next((remedy for sign, remedy in REMEDIES if sign in lowered), "")
 
 
 def packaged_units(names: t.Iterable[str]) -> tuple[str, ...]:

@@ -48,6 +48,10 @@ options:
           - Five wrong logins lock the account for five minutes, and this is one where somebody has changed the password.
         type: bool
         default: false
+  health:
+    description: Whether to look too how the units run, what those said that do not, and what room and which time the host has.
+    type: bool
+    default: false
 seealso:
   - module: opswatch.monitoring.component
 """
@@ -99,12 +103,36 @@ components:
     fingerprint:
       description: A SHA-256 over what the manifest says; equal to that of what is wanted where nothing has to be changed.
       type: str
+    unit:
+      description:
+        - With O(health), what systemd says of the unit as C(active), C(sub), C(result), C(running), C(restarts) and C(since). Where it
+          does not run, or was started again by itself, the end of its journal as C(words), and as C(remedy) what to do about them.
+        - What is a secret is taken out of the words, as far as it is known - what the component keeps as secrets on the host, and what is called a
+          password or the like where it is said.
+      type: dict
+    unfinished:
+      description: With O(health), whether a change was begun, and neither finished nor taken back.
+      type: bool
+host:
+  description: With O(health), what was seen of the host itself.
+  type: dict
+  returned: with O(health)
+  contains:
+    time:
+      description: Seconds since 1970 by its clock.
+      type: float
+    spaces:
+      description: The file systems that components write to, each with C(path), C(bytes), C(free), C(inodes) and C(inodes_free).
+      type: list
+      elements: dict
 """
 
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _health
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import look
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
@@ -121,7 +149,10 @@ COMPONENT = {
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT}},
+        argument_spec={
+            "components": {"type": "list", "elements": "dict", "default": [], "options": COMPONENT},
+            "health": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     all_of_them = [
@@ -129,15 +160,17 @@ def main() -> None:
     ]
     try:
         with ThreadPoolExecutor(LOOKERS) as pool:  # what takes time is to wait, for systemd and Grafana
-            found = dict(pool.map(_look, module.params["components"] or all_of_them))
+            asked = module.params["components"] or all_of_them
+            found = dict(pool.map(lambda one: _look(one, module.params["health"]), asked))
+            host = {"host": {"time": time.time(), "spaces": _health.spaces(found)}} if module.params["health"] else {}
     except OSError as error:
         module.fail_json(msg=f"The host cannot be looked at: {error}. What to do: run the play with become: true")
     except ComponentError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, components=found)
+    module.exit_json(changed=False, components=found, **host)
 
 
-def _look(wanted: t.Mapping[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
+def _look(wanted: t.Mapping[str, t.Any], health: bool) -> tuple[str, dict[str, t.Any]]:
     layout = Layout(wanted["name"])
     state = look(layout, wanted["packages"], wanted["generations"])
     return layout.name, {
@@ -146,6 +179,7 @@ def _look(wanted: t.Mapping[str, t.Any]) -> tuple[str, dict[str, t.Any]]:
         "others": layout.others(),
         "architecture": architecture(),
         "inside": _inside(layout) if wanted["inside"] and not state.needs else None,
+        **({"unit": _health.unit(layout), "unfinished": _health.is_unfinished(layout)} if health else {}),
     }
 
 

@@ -9,7 +9,7 @@ import typing as t
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _grafana_inside
+from ansible_collections.opswatch.monitoring.plugins.module_utils import _grafana_inside, _health
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import State
 from ansible_collections.opswatch.monitoring.plugins.modules import components_info
@@ -67,3 +67,18 @@ def test_a_look_that_fails_is_told(ask: t.Callable[..., dict[str, t.Any]], error
     result = ask(needs={"loki": error})
     assert result["failed"]
     assert str(error) in result["msg"]
+
+
+def test_health_is_looked_at_where_it_is_wanted(
+    ask: t.Callable[..., dict[str, t.Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_health, "unit", lambda layout: {"running": layout.name == "loki"})
+    monkeypatch.setattr(_health, "is_unfinished", lambda _layout: True)
+    monkeypatch.setattr(_health, "spaces", lambda names: [{"path": " ".join(names)}])
+    found = ask(components=[{"name": "loki"}], health=True)
+    assert found["components"]["loki"]["unit"] == {"running": True}
+    assert found["components"]["loki"]["unfinished"]
+    assert found["host"]["spaces"] == [{"path": "loki"}]
+    without = ask(components=[{"name": "loki"}])
+    assert "host" not in without
+    assert "unit" not in without["components"]["loki"]
