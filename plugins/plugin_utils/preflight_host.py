@@ -358,8 +358,7 @@ def skew_warning(look: Look, before: float, after: float) -> str:
     """C(before), C(after): the control node's clock around the look."""
     if not look.clock:
         return ""
-    # The host says whole seconds only, and it said them at some moment between the two.
-    off = max(look.clock - after, 0) or min(look.clock + 1 - before, 0)
+    off = clock_off(look.clock, before, after)
     if abs(off) <= SKEW:
         return ""
     way = "ahead of" if off > 0 else "behind"
@@ -367,6 +366,14 @@ def skew_warning(look: Look, before: float, after: float) -> str:
         f"Its clock is {abs(off):.0f} s {way} that of the control node. Samples get wrong times, and certificates may "
         "not be valid yet. What to do: let it keep time by NTP (timedatectl set-ntp true)."
     )
+
+
+def clock_off(clock: float, before: float, after: float) -> float:
+    """Seconds by which a host's clock is ahead, at least; 0 where it may be right.
+
+    It says whole seconds, or more than these, and said them at some moment between the two.
+    """
+    return max(clock - after, 0) or min(clock + 1 - before, 0)
 
 
 def listed(names: t.Sequence[str]) -> str:

@@ -1,0 +1,395 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""The doctor's look at Prometheus: does it scrape what the inventory has, evaluate its rules, and tell Alertmanager?
+
+Also what it knows of others: notifications that fail, lines that agents gave up, databases and probes that fail.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import quote, urlsplit
+
+from . import maintenance_alerts as alerts
+from .maintenance_answers import Answers
+from .probes import PROBES
+from .report import Finding, Look, counted, listed
+from .scrape import COMPONENTS
+
+ACCESS, TARGETS, RULES, CONFIG, ALERTING = "access", "targets", "rules", "configuration", "alerting"
+NAME = "prometheus"
+RUNTIME = {"runtime": "/api/v1/status/runtimeinfo"}
+SCRAPES = {**RUNTIME, "targets": "/api/v1/targets?state=active"}
+PATHS = {**SCRAPES, **alerts.PATHS, "alertmanagers": "/api/v1/alertmanagers"}
+QUERIES = {
+    "untold": "sum by (alertmanager) (increase(prometheus_notifications_errors_total[15m])) > 0",
+    "failed": "sum by (instance, integration, reason) (increase(alertmanager_notifications_failed_total[1h])) > 0",
+    "dropped": "sum by (instance, job, reason) (increase(promtail_dropped_entries_total[1h])"
+    " or increase(loki_write_dropped_entries_total[1h])) > 0",
+    "databases": "pg_up == 0",
+    "probes": "probe_success == 0",
+}
+
+Map = t.Mapping[str, t.Any]
+
+
+class Fault(t.NamedTuple):
+    """Why a target is not scraped. C(signs): words of its error; C(fix) may name its C({host}) and its C({job})."""
+
+    signs: tuple[str, ...]
+    cause: str
+    fix: str
+
+
+AGAIN = "site.yml --limit {host} --tags {job}"
+# The first that fits. Of a job that is no component of ours the fix is that of its kind in SERVICE.
+FAULTS = (
+    Fault(
+        ("connection refused",),
+        "Nothing listens there: it does not run, listens on another address, or a firewall rejects it.",
+        "systemctl status {job} on {host}; " + AGAIN + " starts it",
+    ),
+    Fault(
+        ("401", "403"),
+        "It expects another password than Prometheus sends.",
+        "run site.yml without --limit, so that both sides get the same password",
+    ),
+    Fault(
+        ("http response to https", "malformed http response", "does not look like a tls handshake"),
+        "One side speaks TLS, and the other does not.",
+        "run site.yml without --limit: monitoring_tls was changed for one side only",
+    ),
+    Fault(
+        ("x509", "certificate", "tls:"),
+        "Its certificate has ended, does not name this address, or is of an authority that Prometheus does not trust.",
+        "run site.yml without --limit, which renews certificates; with monitoring_tls: own see docs/security.md",
+    ),
+    Fault(
+        ("no such host", "server misbehaving"),
+        "The Prometheus host does not find the name of this host.",
+        "set monitoring_address of {host} to an address that the Prometheus host reaches, and run site.yml",
+    ),
+    Fault(
+        ("no route to host", "network is unreachable", "i/o timeout"),
+        "No packet comes back: the host is off, its address is wrong, or a firewall drops them.",
+        "see that {host} runs and that monitoring_address is right; open the port for the Prometheus host",
+    ),
+    Fault(
+        ("deadline exceeded", "timeout"),
+        "It did not answer within the time of a scrape: the host is off, a firewall drops packets, or it is too slow.",
+        "see that {host} runs and what its load is; open the port for the Prometheus host",
+    ),
+    Fault(
+        ("limit", "body size"),
+        "It exposes more than prometheus_limits allows, so that nothing of it is kept.",
+        "find out which metric has so many series; if they are wanted: prometheus_job_limits: {{{job}: {{...}}}}",
+    ),
+    Fault(
+        ("404",),
+        "There is no such page: it serves its metrics elsewhere.",
+        "correct path in monitoring_services; of a component: " + AGAIN,
+    ),
+    Fault(
+        ("unsupported content-type", "start token", "unmarshal", "parse error", "data does not end"),
+        "What answers there serves no metrics: another program has this port.",
+        "see with ss -ltnp on {host} who has the port, and correct port or path in the inventory",
+    ),
+    Fault(("5",), "It fails by itself.", "journalctl -u {job} on {host}"),
+)
+UNKNOWN = Fault((), "", "ask that address from the Prometheus host with curl; docs/troubleshooting.md has more")
+SERVICE = {
+    "connection refused": "see on {host} that the service {job} runs, and that port in monitoring_services is right",
+    "5": "look into the log of {job} on {host}",
+    "401": "correct auth of {job} in monitoring_services of {host}, and run site.yml",
+}
+
+
+def paths(agent: bool) -> dict[str, str]:
+    """C(agent): it evaluates nothing, and has no API for that."""
+    if agent:
+        return SCRAPES
+    return {**PATHS, **{name: f"/api/v1/query?query={quote(expr)}" for name, expr in QUERIES.items()}}
+
+
+def look(
+    host: str, answers: Answers, jobs: t.Sequence[Map], expected_alertmanagers: t.Sequence[str], agent: bool
+) -> Look:
+    """C(jobs): what the inventory wants to be scraped; C(expected_alertmanagers): host:port of each."""
+    findings = [*configuration(host, answers), *targets(host, answers, jobs)]
+    if not agent:
+        findings += rules(host, answers) + told(host, answers, expected_alertmanagers)
+        findings += notifications(answers) + dropped(answers) + databases(answers) + probes(answers)
+    return Look(findings + answers.problems(ACCESS, host))
+
+
+# --- what it scrapes ---
+
+
+def identity(target: Map) -> dict[str, str]:
+    """The labels by which Prometheus knows a target before it relabels it."""
+    return {**{key: str(value) for key, value in target["labels"].items()}, "__address__": target["targets"][0]}
+
+
+def matched(jobs: t.Sequence[Map], active: t.Sequence[Map]) -> tuple[list[tuple[str, Map, Map | None]], list[Map]]:
+    """(job, target, how it is seen or None) for each target of the inventory; and those that it does not have.
+
+    The one with more labels takes its own first: a database of an exporter is the exporter itself, and more.
+    """
+    free: dict[tuple[str, str], list[Map]] = {}
+    for one in active:
+        free.setdefault((one["scrapePool"], one["discoveredLabels"].get("__address__", "")), []).append(one)
+    wanted = [(job["name"], target, identity(target)) for job in jobs for target in job["targets"]]
+    found = []
+    for job, target, known in sorted(wanted, key=lambda one: -len(one[2])):
+        there = free.get((job, known["__address__"]), [])
+        fits = [one for one in there if known.items() <= one["discoveredLabels"].items()]
+        if fits:
+            there.remove(fits[0])
+        found.append((job, target, fits[0] if fits else None))
+    ours = {job["name"] for job in jobs} | {*COMPONENTS, PROBES}
+    foreign = [one for there in free.values() for one in there if one["scrapePool"] in ours]
+    return found, foreign
+
+
+def targets(host: str, answers: Answers, jobs: t.Sequence[Map]) -> list[Finding]:
+    if answers.data("targets") is None:
+        return []
+    active = answers.data("targets")["activeTargets"]
+    found, foreign = matched(jobs, active)
+    findings = [down(one) for one in active if one["health"] == "down"]
+    findings += missing(host, [(job, target) for job, target, seen in found if seen is None])
+    if foreign:
+        names = listed(f"{one['scrapePool']} {one['labels'].get('instance', one['scrapeUrl'])}" for one in foreign)
+        cause = "They were taken out of the inventory, or have another address or label now."
+        fix = "run site.yml --tags prometheus on the Prometheus host; targets follow within 30 s"
+        what = f"{counted(len(foreign), 'target')} of {host} the inventory does not have"
+        findings.append(Finding(TARGETS, "warning", host, NAME, what, names, cause, fix))
+    waiting = sum(one["health"] == "unknown" for one in active)
+    if not findings:
+        said = counted(len(active), "target") + (f", {waiting} of them not scraped yet" if waiting else "")
+        what = f"Every target of {host} is there and up"
+        findings.append(Finding(TARGETS, "ok", host, NAME, what, said))
+    return findings
+
+
+def missing(host: str, gone: t.Sequence[tuple[str, Map]]) -> list[Finding]:
+    """One finding for each host: a new one lacks all of its targets at once."""
+    hosts: dict[str, list[str]] = {}
+    for job, target in gone:
+        hosts.setdefault(str(target["labels"].get("instance", target["targets"][0])), []).append(job)
+    return [
+        Finding(
+            TARGETS,
+            "broken",
+            instance,
+            listed(sorted(set(names))),
+            f"{host} does not scrape {listed(sorted(set(names)))} of {instance}",
+            "in the inventory, and not among its active targets at that address",
+            f"site.yml has not run on {host} since {instance} or its address came into the inventory.",
+            f"site.yml --limit {host} --tags prometheus; targets follow within 30 s",
+        )
+        for instance, names in hosts.items()
+    ]
+
+
+def down(target: Map) -> Finding:
+    """One that is scraped and does not answer as it should."""
+    labels, said = target["labels"], str(target.get("lastError", ""))
+    job, instance = str(target["scrapePool"]), str(labels.get("instance", ""))
+    # What a probe is about is not the host that is asked: that is the exporter's.
+    asked = str(labels.get("prober") or instance)
+    name = "blackbox_exporter" if job == PROBES else job
+    cause, fix = explained(said, name)
+    more = "".join(f" {labels[key]}" for key in ("database", "target") if labels.get(key))
+    return Finding(
+        TARGETS,
+        "broken",
+        asked,
+        name,
+        f"{job} of {instance}{more} is down",
+        f"{target['scrapeUrl']}: {said}" if said else str(target["scrapeUrl"]),
+        cause,
+        fix.format(host=asked, job=name),
+    )
+
+
+def explained(said: str, job: str) -> tuple[str, str]:
+    """Cause and fix of what Prometheus says of a target that it could not scrape."""
+    lowered = said.lower()
+    if lowered.startswith("server returned http status "):
+        lowered = lowered.removeprefix("server returned http status ")
+        status = lowered[:3]
+        fault = next(
+            (one for one in FAULTS if status in one.signs or (status[:1] == "5" and "5" in one.signs)), UNKNOWN
+        )
+    else:
+        fault = next((one for one in FAULTS if any(len(s) > 3 and s in lowered for s in one.signs)), UNKNOWN)
+    service = SERVICE.get(fault.signs[0]) if fault.signs and job not in COMPONENTS else None
+    return fault.cause, service or fault.fix
+
+
+# --- its configuration, rules and alerts ---
+
+
+def configuration(host: str, answers: Answers) -> list[Finding]:
+    runtime = answers.data("runtime")
+    if runtime is None:
+        return []
+    loaded = str(runtime.get("lastConfigTime", "")).partition(".")[0].rstrip("Z").replace("T", " ")
+    if runtime.get("reloadConfigSuccess"):
+        what = "Prometheus answers, and runs with its newest configuration"
+        return [Finding(CONFIG, "ok", host, NAME, what, f"read at {loaded} UTC")]
+    return [
+        Finding(
+            CONFIG,
+            "broken",
+            host,
+            NAME,
+            "Prometheus refused its configuration, and runs with an earlier one",
+            f"reloadConfigSuccess is false; what it runs with was read at {loaded} UTC",
+            "The files were changed by hand, or something that they name is gone.",
+            f"promtool check config /etc/prometheus/prometheus.yml on {host} says what; "
+            f"site.yml --limit {host} --tags prometheus brings the inventory's",
+        )
+    ]
+
+
+def rules(host: str, answers: Answers) -> list[Finding]:
+    if answers.data("rules") is None:
+        return []
+    known = [rule for group in alerts.groups(answers) for rule in group["rules"]]
+    return alerts.failing(host, known) + alerts.watchdog(host, [one for one in known if one["type"] == "alerting"])
+
+
+def told(host: str, answers: Answers, expected: t.Sequence[str]) -> list[Finding]:
+    """Whether the Alertmanagers of the inventory get its alerts."""
+    if answers.data("alertmanagers") is None:
+        return []
+    known = [_netloc(one["url"]) for one in answers.data("alertmanagers")["activeAlertmanagers"]]
+    findings = [
+        Finding(
+            ALERTING,
+            "broken",
+            host,
+            NAME,
+            f"Prometheus does not send alerts to {address}",
+            f"it sends to {listed(known) or 'nobody'}",
+            f"site.yml has not run on {host} since that Alertmanager came into the inventory.",
+            f"site.yml --limit {host} --tags prometheus",
+        )
+        for address in expected
+        if address not in known
+    ]
+    findings += [
+        Finding(
+            ALERTING,
+            "broken",
+            host,
+            NAME,
+            f"Prometheus could not hand alerts to {_netloc(one.labels.get('alertmanager', ''))}",
+            f"about {counted(max(1, round(one.last)), 'alert')} within 15 minutes",
+            "Alertmanager did not answer, or refused the password.",
+            f"site.yml --tags alertmanager,prometheus; journalctl -u prometheus on {host} has the reason",
+        )
+        for one in answers.series("untold")
+    ]
+    if not known and not expected:
+        what = "Alerts go nowhere: the inventory has no Alertmanager"
+        fix = "put a host into the group alertmanager, and run site.yml"
+        return [Finding(ALERTING, "warning", host, NAME, what, "", "", fix)]
+    return findings or [Finding(ALERTING, "ok", host, NAME, "Prometheus hands its alerts to " + listed(known))]
+
+
+def _netloc(url: str) -> str:
+    return urlsplit(url).netloc or url
+
+
+# --- what it knows of others ---
+
+
+def notifications(answers: Answers) -> list[Finding]:
+    return [
+        Finding(
+            "notifications",
+            "broken",
+            one.labels.get("instance", ""),
+            "alertmanager",
+            f"Notifications by {one.labels.get('integration', '?')} fail",
+            f"about {counted(max(1, round(one.last)), 'notification')} in the last hour"
+            + (f", reason: {one.labels['reason']}" if one.labels.get("reason") else ""),
+            "The receiver's server does not answer, or refuses what Alertmanager sends.",
+            f"journalctl -u alertmanager on {one.labels.get('instance', 'its host')} has the server's words; "
+            "docs/runbooks/AlertmanagerNotificationsFailing.md",
+        )
+        for one in answers.series("failed")
+    ]
+
+
+def dropped(answers: Answers) -> list[Finding]:
+    return [
+        Finding(
+            "logs",
+            "warning",
+            one.labels.get("instance", ""),
+            one.labels.get("job", ""),
+            f"Lines of {one.labels.get('instance', '?')} were given up",
+            f"about {counted(max(1, round(one.last)), 'line')} in the last hour: {one.labels.get('reason', '?')}",
+            "Loki refused them, or the agent could not send them for too long.",
+            "docs/runbooks/LogLinesRefused.md",
+        )
+        for one in answers.series("dropped")
+    ]
+
+
+def databases(answers: Answers) -> list[Finding]:
+    return [
+        Finding(
+            "databases",
+            "broken",
+            one.labels.get("instance", ""),
+            "postgres_exporter",
+            f"PostgreSQL of {one.labels.get('instance', '?')} does not let the exporter in",
+            "pg_up is 0",
+            "PostgreSQL does not run, or refuses the exporter's account.",
+            f"journalctl -u postgres_exporter on {one.labels.get('instance', 'its host')} has PostgreSQL's own words",
+        )
+        for one in answers.series("databases")
+    ]
+
+
+def probes(answers: Answers) -> list[Finding]:
+    return [
+        Finding(
+            "probes",
+            "broken",
+            one.labels.get("instance", ""),
+            one.labels.get("service", ""),
+            f"{one.labels.get('service', 'A probe')} of {one.labels.get('instance', '?')} does not pass its probe",
+            f"{one.labels.get('target', '')}, module {one.labels.get('module', '?')}",
+            "It does not run, or says itself that it is not well.",
+            "docs/runbooks/ProbeFailed.md",
+        )
+        for one in answers.series("probes")
+    ]
+
+
+def unscraped(hosts: t.Iterable[str], jobs: t.Sequence[Map], excepted: t.Collection[str]) -> list[Finding]:
+    """Hosts of the inventory of which nobody knows anything. C(excepted): those that are meant so."""
+    asked = [target for job in jobs if job["name"] != PROBES for target in job["targets"]]
+    known = {str(target["labels"].get("instance")) for target in asked}
+    lost = [one for one in hosts if one not in known and one not in excepted]
+    if not lost:
+        return []
+    return [
+        Finding(
+            TARGETS,
+            "warning",
+            listed(lost, 3),
+            NAME,
+            f"{counted(len(lost), 'host')} of the inventory nobody scrapes: {listed(lost)}",
+            "no component and no service of theirs is a target",
+            "They are in no group of a component, and state no monitoring_services.",
+            "put them into the group node_exporter and run site.yml; or, if it is meant so, into doctor_unscraped",
+        )
+    ]
