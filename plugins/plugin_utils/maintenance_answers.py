@@ -16,6 +16,17 @@ from .role_facts import prometheus_rules
 
 DAY = 86400
 Labels = t.Mapping[str, str]
+REMEDY = "What to do: "
+
+
+class Refused(Exception):
+    """A call of a host that brought no answer. C(library): what the host lacks for the module, if that is why."""
+
+    def __init__(self, said: str, library: str = "") -> None:
+        super().__init__(said)
+        what, _mark, self.remedy = said.partition(REMEDY)
+        self.what = what.strip().rstrip(".")
+        self.library = library
 
 
 class Series(t.NamedTuple):
@@ -59,22 +70,23 @@ class Answers:
     def thresholds(self, name: str = "thresholds") -> dict[str, float]:
         return {one.labels.get("alert", ""): one.last for one in self.series(name)}
 
-    def problems(self, check: str, host: str) -> list[Finding]:
+    def problems(self, check: str, host: str, component: str = "prometheus") -> list[Finding]:
         """A question that was refused is said, or its check would look as if all were well."""
         refused = {name: str(answer["error"]) for name, answer in self._answers.items() if "error" in answer}
         if not refused:
             return []
         name, said = next(iter(refused.items()))
+        who = component.capitalize()
         return [
             Finding(
                 check,
                 "warning",
                 host,
-                "prometheus",
-                f"{len(refused)} of {len(self._answers)} questions were not answered by Prometheus",
+                component,
+                f"{len(refused)} of {len(self._answers)} questions were not answered by {who}",
                 f"{', '.join(sorted(refused))}; of {name} it says: {said}",
-                "This version of Prometheus does not know the question, or it took too long.",
-                "see the log of Prometheus; raise maintenance_timeout if it needs longer",
+                f"This version of {who} does not know the question, or it took too long.",
+                f"see the log of {who}; raise maintenance_timeout or doctor_timeout if it needs longer",
             )
         ]
 
