@@ -5,13 +5,27 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import yaml
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils import maintenance, role_facts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import (
+    doctor,
+    doctor_hosts,
+    doctor_loki,
+    logs,
+    maintenance,
+    role_facts,
+    scrape,
+)
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.dashboard_tree import right_tree
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Refused
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_spec import LOOK_SPEC
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.probes import probe_jobs
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER
 
 Variables = dict[str, t.Any]
 
@@ -30,35 +44,40 @@ class ActionModule(ActionBase):
         self.host = str(self.variables["inventory_hostname"])
         self.changed = False
         self.component = str(args["component"])
+        self.is_doctor = args["routine"] == doctor.ROUTINE
         result: Variables = {}
         try:
-            if self.component == "grafana":
+            if self.component == "grafana" and not self.is_doctor:
                 found, result["dashboards"] = Look(), self._dashboards(args["api"])
             else:
-                found = maintenance.look(self.host, self._completed(args), self._ask)
+                complete = self._doctors if self.is_doctor else self._completed
+                found = maintenance.look(self.host, complete(args), self._ask)
         except Refused as error:
-            found = self._cannot(error.said)
+            found = self._cannot(error)
         except AnsibleConnectionFailure as error:
-            found = self._cannot(f"{self.host} does not answer: {error}")
+            found = self._away(str(error))
+        except AnsibleError as error:
+            if not self.is_doctor:
+                raise
+            found = self._cannot(Refused(str(error)))
         return {"changed": self.changed, "look": found.as_data(), **result}
 
     def _completed(self, args: Variables) -> Variables:
         """With what the roles and the inventory say of every component."""
         known = role_facts.components()
-        keep = {
-            name: self._templar.template(
-                self.variables.get(f"{name}_generations", role_facts.default(name, "generations"))
-            )
-            for name in known
-        }
         return {
             **args,
             "rules": [*args["rules"], *self._rules(args)],
             "dir": self._loader.path_dwim(args["dir"]) if args["dir"] else "",
-            "keep": keep,
+            "keep": {name: self._option(name, "generations") for name in known},
             "versions": {name: role_facts.default(name, "version") for name in known},
             "predicted": self._task.check_mode,
         }
+
+    def _option(self, role: str, option: str) -> t.Any:
+        """As the inventory has it for this host, else the role's own default."""
+        stated = self.variables.get(f"{role}_{option}", role_facts.default(role, option))
+        return self._templar.template(stated)
 
     def _rules(self, args: Variables) -> list[Variables]:
         found = role_facts.prometheus_rules() if args["builtin_rules"] else []
@@ -72,33 +91,92 @@ class ActionModule(ActionBase):
         found = self._ask("grafana_dashboards_info", {**api, "content": True})["dashboards"]
         return [{**one["model"], "uid": one["uid"], "title": one["title"]} for one in found if one.get("model")]
 
+    # --- what the doctor has to know ---
+
+    def _doctors(self, args: Variables) -> Variables:
+        """With what the inventory wants of this host's component, and of those that it has to do with."""
+        if args["api"].get("password") == PLACEHOLDER:
+            raise Refused(
+                f"This machine has no password for {self.component}, and the doctor makes none. What to do: run it "
+                "where site.yml is run, or set monitoring_secrets_dir; on a new inventory run site.yml first"
+            )
+        common = {"timeout": float(self._option(doctor.ROUTINE, "timeout")), "predicted": self._task.check_mode}
+        return {**args, **common, **getattr(self, f"_doctors_{self.component}")(args)}
+
+    def _doctors_host(self, _args: Variables) -> Variables:
+        mine = [name for name in role_facts.components() if name in self.variables["group_names"]]
+        wanted = [
+            {
+                "name": name,
+                "version": str(self._option(name, "version")),
+                "present": self._option(name, "state") != "absent",
+            }
+            for name in mine
+        ]
+        limits = {**role_facts.thresholds(), **(self._of_prometheus("thresholds") or {})}
+        return {"wanted": wanted, "packages": {name: role_facts.packages(name) for name in mine}, "limits": limits}
+
+    def _of_prometheus(self, option: str) -> t.Any:
+        """What the inventory says of the first Prometheus, for which a limit counts that is for all hosts."""
+        servers = self.variables["groups"].get("prometheus") or [self.host]
+        return self.variables["hostvars"][servers[0]].get(f"prometheus_{option}")
+
+    def _doctors_prometheus(self, _args: Variables) -> Variables:
+        groups, hostvars = self.variables["groups"], self.variables["hostvars"]
+        jobs = scrape.scrape_jobs(groups, hostvars)
+        jobs += probe_jobs(jobs, groups["all"], hostvars)
+        addresses = [target["targets"][0] for target in scrape.alert_targets(jobs)]
+        agent = boolean(self._option("prometheus", "agent"))
+        return {
+            "jobs": jobs,
+            "alertmanagers": [] if agent else addresses,
+            "agent": agent,
+            "unscraped": self._option(doctor.ROUTINE, "unscraped"),
+            "hosts": groups["all"],
+        }
+
+    def _doctors_alertmanager(self, _args: Variables) -> Variables:
+        return {"members": logs.present("alertmanager", self.variables["groups"], self.variables["hostvars"])}
+
+    def _doctors_loki(self, _args: Variables) -> Variables:
+        return {
+            "canary": boolean(self._option(doctor.ROUTINE, "canary")),
+            "logs_since": int(self._option(doctor.ROUTINE, "logs_since")),
+            "senders": doctor_loki.senders(self.host, self.variables["groups"], self.variables["hostvars"]),
+        }
+
+    def _doctors_grafana(self, args: Variables) -> Variables:
+        trees = [right_tree(Path(self._find_needle("files", one["path"]))) for one in args["trees"]]
+        models = [one["model"] for tree in trees for one in tree.dashboards]
+        return {"dashboards_wanted": {str(one["uid"]): str(one["title"]) for one in models}}
+
+    # --- the host ---
+
     def _ask(self, module: str, args: Variables) -> Variables:
         """One call of the host."""
         result = self._execute_module(f"opswatch.monitoring.{module}", args, task_vars=self.variables)
         if result.get("failed") or result.get("unreachable"):
-            raise Refused(str(result.get("msg", "the module failed")))
+            raise Refused(str(result.get("msg", "the module failed")), str(result.get("missing_library", "")))
         self.changed = self.changed or bool(result.get("changed"))
         return dict(result)
 
-    def _cannot(self, said: str) -> Look:
-        what, _mark, remedy = said.partition("What to do: ")
-        return Look(
-            [
-                Finding(
-                    "access",
-                    "broken",
-                    self.host,
-                    self.component,
-                    f"{self.component} could not be asked",
-                    what.strip().rstrip("."),
-                    "",
-                    remedy or f"look at it with systemctl status {self.component} on {self.host}",
-                )
-            ]
+    def _away(self, said: str) -> Look:
+        if self.is_doctor and self.component == "host":
+            return doctor_hosts.unreachable(self.host, said)
+        return self._cannot(Refused(f"{self.host} does not answer: {said}"))
+
+    def _cannot(self, error: Refused) -> Look:
+        what = f"{self.component if self.component != 'host' else self.host} could not be asked"
+        unit = f"look at it with systemctl status {self.component} on {self.host}"
+        root = f"see that Ansible may become root there: ansible {self.host} -m raw -a id --become"
+        finding = Finding(
+            "access",
+            "broken",
+            self.host,
+            "" if self.component == "host" and self.is_doctor else self.component,
+            what if self.is_doctor else f"{self.component} could not be asked",
+            error.what,
+            "",
+            error.remedy or (root if self.is_doctor and self.component == "host" else unit),
         )
-
-
-class Refused(Exception):
-    def __init__(self, said: str) -> None:
-        super().__init__(said)
-        self.said = said
+        return Look([finding])

@@ -9,12 +9,20 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils import maintenance, report_page
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor, maintenance, report_page
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_spec import REPORT_SPEC
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Report, listed, terminal, verdict_words
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import (
+    LINES,
+    Report,
+    listed,
+    terminal,
+    verdict_words,
+)
 
 # What makes a run fail, for cron.
 FAILS: dict[str, tuple[str, ...]] = {"broken": ("broken",), "warning": ("broken", "warning"), "never": ()}
+# Who asks the doctor reads all that is wrong, and not only what has room on one screen.
+MANY_LINES = 400
 
 
 class ActionModule(ActionBase):
@@ -35,11 +43,14 @@ class ActionModule(ActionBase):
         found: dict[str, t.Any] = {}
         failures: list[str] = []
         for routine in args["routines"]:
-            looks = maintenance.gathered(routine, variables["hostvars"], variables["groups"]["all"])
+            limited = bool(variables.get("ansible_limit"))
+            groups = variables["groups"]
+            looks = maintenance.gathered(routine, variables["hostvars"], groups["all"], groups, limited)
             report = maintenance.report(routine, looks, time.time())
             # In check mode nothing is written, on this machine neither.
             path = "" if self._task.check_mode else report_page.write(folder, routine, report, args["keep"])
-            Display().display(f"\n{terminal(report, path)}\n")
+            lines = MANY_LINES if routine == doctor.ROUTINE else LINES
+            Display().display(f"\n{terminal(report, path, lines)}\n")
             found[routine] = {"summary": report.summary, "path": path}
             failures += failure(report, path, args["fail_on"])
         # After all of them: one that is bad must not hide the others.

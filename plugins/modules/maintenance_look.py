@@ -7,30 +7,32 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: maintenance_look
-short_description: Looks at one service for a maintenance report
+short_description: Looks at one service for a maintenance report, or for the doctor's
 version_added: 0.1.0
 description:
   - Asks a service on its own host, with few requests, and judges the answers on the control node.
   - A service that cannot be asked is a finding, and does not fail the task. M(opswatch.monitoring.maintenance_report) makes the report.
-  - C(playbooks/maintenance.yml) calls it in the context of the roles, which know how their services are reached.
+  - C(playbooks/maintenance.yml) and C(playbooks/doctor.yml) call it in the context of the roles, which know how their services are reached.
 author: opswatch.monitoring contributors (@opswatch)
 attributes:
   check_mode:
-    description: With O(clean) it says what would be freed. Nothing else changes anything in any mode.
+    description: With O(clean) it says what would be freed, and the doctor sends no line to Loki. Nothing else changes anything in any mode.
     support: full
   diff_mode:
     description: Has no diff.
     support: none
 options:
   routine:
-    description: What is looked at.
+    description:
+      - What is looked at.
+      - With V(doctor) it is what is wrong now. What the inventory wants, and the options of the role C(doctor), are taken from the variables.
     type: str
-    choices: [daily, weekly, monthly]
+    choices: [daily, weekly, monthly, doctor]
     required: true
   component:
     description: The service that is asked; V(host) is everything that is installed on the host.
     type: str
-    choices: [prometheus, loki, grafana, host]
+    choices: [prometheus, alertmanager, loki, grafana, host]
     required: true
   api:
     description: Options of the connection, as M(opswatch.monitoring.prometheus_info) and its like have them.
@@ -57,6 +59,11 @@ options:
     default: []
   dashboards:
     description: Dashboards whose panels are asked; for Prometheus, weekly and monthly.
+    type: list
+    elements: dict
+    default: []
+  trees:
+    description: Folders of dashboards on the control node, each as C(path), that are to be in Grafana; for Grafana, with O(routine=doctor).
     type: list
     elements: dict
     default: []
@@ -103,5 +110,5 @@ dashboards:
   description: The dashboards that Grafana has.
   type: list
   elements: dict
-  returned: where O(component=grafana)
+  returned: where O(component=grafana), for maintenance
 """

@@ -25,7 +25,7 @@ options:
     description: Which looks. Without any only the folder is made, so that a run whose report could not be written asks nobody.
     type: list
     elements: str
-    choices: [daily, weekly, monthly]
+    choices: [daily, weekly, monthly, doctor]
     default: []
   dir:
     description: Folder on the control node; made with mode 0700 if it is not there.
@@ -57,7 +57,7 @@ reports:
   returned: always
   contains:
     summary:
-      description: How many findings there are of each severity, as C(ok), C(notes), C(warnings) and C(broken).
+      description: How many findings there are of each severity, as C(ok), C(notes), C(warnings) and C(broken). The doctor has no notes.
       type: dict
     path:
       description: The page; empty in check mode.

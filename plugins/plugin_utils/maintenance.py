@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from . import doctor
 from . import maintenance_alerts as alerts
 from . import maintenance_hosts as hosts
 from . import maintenance_logs as logs
@@ -118,34 +119,49 @@ LOOKS: dict[tuple[str, str], t.Callable[[str, Args, Ask], Look]] = {
     ("loki", "daily"): loki_daily,
     ("loki", "weekly"): loki_weekly,
     ("host", "monthly"): host_monthly,
+    **{(component, doctor.ROUTINE): look for component, look in doctor.LOOKS.items()},
 }
 
 
 # --- the report ---
 
 
-def gathered(routine: str, hostvars: t.Mapping[str, t.Mapping[str, t.Any]], hosts: t.Iterable[str]) -> Look:
-    """All looks of a routine, service by service."""
+def gathered(
+    routine: str,
+    hostvars: t.Mapping[str, t.Mapping[str, t.Any]],
+    hosts: t.Iterable[str],
+    groups: t.Mapping[str, t.Sequence[str]] | None = None,
+    limited: bool = False,
+) -> Look:
+    """All looks of a routine, service by service. C(groups), C(limited): whom the doctor was to look at."""
     found = Look()
     known = list(hosts)
-    for component in COMPONENTS:
+    for component in doctor.LOOKS if routine == doctor.ROUTINE else COMPONENTS:
         name = REGISTERED.format(component=component, routine=routine)
         for host in known:
             result = hostvars[host].get(name) or {}
             if "look" in result:
                 found += Look.from_data(result["look"])
+            elif result.get("failed") and routine == doctor.ROUTINE:
+                found += doctor.failed(host, component, str(result.get("msg", "")))
+    if routine == doctor.ROUTINE:
+        seen = {component: _seen(component, routine, hostvars, known) for component in doctor.LOOKS}
+        return doctor.settled(found + doctor.left_out(seen, doctor.patients(groups or {}, hostvars), limited))
     return found + left_out(routine, hostvars, known)
+
+
+def _seen(
+    component: str, routine: str, hostvars: t.Mapping[str, t.Mapping[str, t.Any]], hosts: t.Iterable[str]
+) -> list[str]:
+    name = REGISTERED.format(component=component, routine=routine)
+    results = {host: hostvars[host].get(name) or {} for host in hosts}
+    return [host for host, result in results.items() if "look" in result or result.get("failed")]
 
 
 def left_out(routine: str, hostvars: t.Mapping[str, t.Mapping[str, t.Any]], hosts: t.Iterable[str]) -> Look:
     """What could not be looked at, in words: a check that did not take place must not read like one that is fine."""
     known = list(hosts)
-    seen = {
-        component
-        for component in COMPONENTS
-        for host in known
-        if "look" in (hostvars[host].get(REGISTERED.format(component=component, routine=routine)) or {})
-    }
+    seen = {component for component in COMPONENTS if _seen(component, routine, hostvars, known)}
     findings = []
     if "prometheus" not in seen:
         findings.append(
@@ -174,4 +190,6 @@ def _dashboards_of(routine: str, hostvars: t.Mapping[str, t.Mapping[str, t.Any]]
 
 def report(routine: str, looks: Look, now: float) -> Report:
     made = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(now))
+    if routine == doctor.ROUTINE:
+        return Report("Doctor", made, looks, doctor.SEVERITIES)
     return Report(f"{routine.capitalize()} maintenance", made, looks)

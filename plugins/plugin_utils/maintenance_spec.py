@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import typing as t
 
-ROUTINES = ["daily", "weekly", "monthly"]
+ROUTINES = ["daily", "weekly", "monthly", "doctor"]
 
 LOOK_SPEC: dict[str, t.Any] = {
     "routine": {"type": "str", "choices": ROUTINES, "required": True},
-    "component": {"type": "str", "choices": ["prometheus", "loki", "grafana", "host"], "required": True},
+    "component": {
+        "type": "str",
+        "choices": ["prometheus", "alertmanager", "loki", "grafana", "host"],
+        "required": True,
+    },
     "api": {"type": "dict", "default": {}, "no_log": False},
     "builtin_rules": {"type": "bool", "default": True},
     "rules": {"type": "list", "elements": "dict", "default": []},
     "rule_files": {"type": "list", "elements": "path", "default": []},
     "muted": {"type": "list", "elements": "str", "default": []},
     "dashboards": {"type": "list", "elements": "dict", "default": []},
+    "trees": {"type": "list", "elements": "dict", "default": []},
     "retention": {"type": "str", "default": ""},
     "clean": {"type": "bool", "default": False},
     "dir": {"type": "path"},

@@ -72,11 +72,12 @@ class Look(t.NamedTuple):
 
 
 class Report(t.NamedTuple):
-    """C(made): when, as ISO 8601 in UTC."""
+    """C(made): when, as ISO 8601 in UTC. C(severities): those that it knows, and counts."""
 
     title: str
     made: str
     look: Look
+    severities: tuple[str, ...] = SEVERITIES
 
     @property
     def findings(self) -> list[Finding]:
@@ -88,7 +89,7 @@ class Report(t.NamedTuple):
 
     @property
     def summary(self) -> dict[str, int]:
-        return {COUNTED[severity]: len(self.of(severity)) for severity in reversed(SEVERITIES)}
+        return {COUNTED[severity]: len(self.of(severity)) for severity in reversed(self.severities)}
 
     @property
     def verdict(self) -> str:

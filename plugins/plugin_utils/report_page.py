@@ -12,7 +12,7 @@ import typing as t
 import jinja2
 from ansible.errors import AnsibleError
 
-from .report import SEVERITIES, Chart, Report, verdict_words
+from .report import Chart, Report, verdict_words
 from .role_facts import role_path
 
 TEMPLATE = "report.html.j2"
@@ -33,7 +33,7 @@ def page(report: Report) -> str:
         report=report,
         verdict=report.verdict,
         words=verdict_words(report),
-        groups=[(severity, report.of(severity)) for severity in SEVERITIES],
+        groups=[(severity, report.of(severity)) for severity in report.severities],
         charts=[drawn(chart) for chart in report.look.charts if chart.rows],
     )
 
@@ -99,7 +99,7 @@ def make_folder(folder: str) -> None:
     except OSError as error:
         raise AnsibleError(
             f"No report can be written to {folder}: {error}. What to do: make the folder writable for who runs the "
-            "playbook, or set maintenance_report_dir to another one."
+            "playbook, or set maintenance_report_dir (doctor_report_dir) to another one."
         ) from error
 
 

@@ -1,6 +1,6 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two actions of maintenance.yml, with Ansible's own classes around them and modules that answer as told."""
+"""The two actions of maintenance.yml and doctor.yml, with Ansible's own classes, and modules that answer as told."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play import Play
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.connection.local import Connection
 from ansible.plugins.loader import action_loader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import maintenance_spec, role_facts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parents[4]
 Answer = dict[str, t.Any] | Exception
@@ -233,6 +234,171 @@ def test_growth_is_told_from_an_earlier_report(controller: Controller) -> None:
     controller.answers["prometheus_clean_tombstones"] = {"tombstones": 0, "blocks": 0}
     look = controller.look(routine="monthly", component="prometheus", dir=".")
     assert "Series grew from 1 to 5000 since the last report" in [one.what for one in look.findings]
+
+
+# --- the doctor ---
+
+
+@pytest.fixture
+def doctor(controller: Controller) -> Controller:
+    """An inventory of one host that runs everything."""
+    groups = {
+        "all": ["mon1"],
+        **{name: ["mon1"] for name in ("prometheus", "alertmanager", "grafana", "loki", "alloy")},
+    }
+    controller.variables.update(groups=groups, group_names=sorted(set(groups) - {"all"}))
+    return controller
+
+
+def examined(doctor: Controller, component: str, check: bool = False, **options: t.Any) -> Look:
+    result = doctor.run("maintenance_look", check, routine="doctor", component=component, **options)
+    return Look.from_data(result["look"])
+
+
+def bad(look: Look) -> list[Finding]:
+    return [one for one in look.findings if one.severity != "ok"]
+
+
+UNIT = {"active": "active", "sub": "running", "result": "", "running": True, "restarts": 0, "since": 0.0, "words": ""}
+
+
+def test_a_host_is_asked_once_for_all_that_its_groups_want(doctor: Controller) -> None:
+    doctor.variables.update(prometheus_version=trust_as_template("{{ '9' ~ '.9.9' }}"), loki_state="absent")
+    names = doctor.variables["group_names"]
+    component = {"generation": 1, "needs": [], "warnings": [], "others": [], "unit": UNIT, "unfinished": False}
+    doctor.answers["components_info"] = {
+        "components": {
+            name: {**component, "version": "" if name == "loki" else role_facts.default(name, "version")}
+            for name in names
+        },
+        "host": {"time": time.time(), "spaces": []},
+    }
+    (found,) = bad(examined(doctor, "host"))
+    assert found.what == f"prometheus is {role_facts.default('prometheus', 'version')}, and the inventory says 9.9.9"
+    ((_module, args),) = doctor.asked
+    assert args["health"]
+    assert {one["name"] for one in args["components"]} == set(names)
+
+
+def test_a_host_that_is_away_is_a_finding(doctor: Controller) -> None:
+    doctor.answers["components_info"] = AnsibleConnectionFailure("ssh: Could not resolve hostname mon1")
+    (found,) = examined(doctor, "host").findings
+    assert (found.check, found.severity, found.evidence) == (
+        "reached",
+        "broken",
+        "ssh: Could not resolve hostname mon1",
+    )
+
+
+@pytest.mark.parametrize("said", [AnsibleError("Missing sudo password"), {"failed": True, "msg": "sudo: no"}])
+def test_so_is_one_that_lets_nobody_become_root(doctor: Controller, said: Answer) -> None:
+    doctor.answers["components_info"] = said
+    (found,) = examined(doctor, "host").findings
+    assert (found.check, found.severity, found.what) == ("access", "broken", "mon1 could not be asked")
+    assert "may become root" in found.fix
+
+
+def test_prometheus_is_asked_once_for_what_the_inventory_wants(doctor: Controller) -> None:
+    targets = {"activeTargets": [], "droppedTargets": []}
+    doctor.answers["component_api_info"] = info(targets=targets, alertmanagers={"activeAlertmanagers": []})
+    found = bad(examined(doctor, "prometheus", api={"url": "http://x", "user": "monitoring", "password": "p"}))
+    assert [(one.check, one.what) for one in found] == [
+        ("targets", "mon1 does not scrape alertmanager, alloy, grafana, loki, prometheus of mon1"),
+        ("alerting", "Prometheus does not send alerts to mon1:9093"),
+    ]
+    ((_module, args),) = doctor.asked
+    assert (args["name"], args["password"], args["timeout"]) == ("prometheus", "p", 30.0)
+    assert next(iter(args["paths"])) == "runtime"
+
+
+def test_a_wrong_inventory_is_a_finding(doctor: Controller) -> None:
+    doctor.variables["hostvars"]["mon1"]["monitoring_services"] = [{"name": "shop"}]
+    (found,) = examined(doctor, "prometheus").findings
+    assert (found.severity, found.what) == ("broken", "prometheus could not be asked")
+    assert "lacks port" in found.evidence
+
+
+def test_without_a_password_nobody_is_asked(doctor: Controller) -> None:
+    (found,) = examined(doctor, "alertmanager", api={"password": PLACEHOLDER}).findings
+    assert found.evidence == "This machine has no password for alertmanager, and the doctor makes none"
+    assert doctor.asked == []
+
+
+@pytest.mark.parametrize(("canary", "check", "sent"), [(True, False, True), ("no", False, False), (True, True, False)])
+def test_the_canary_is_an_option(doctor: Controller, canary: t.Any, check: bool, sent: bool) -> None:
+    doctor.variables["doctor_canary"] = canary
+    seen = {"resultType": "vector", "result": [{"metric": {"instance": "mon1"}, "value": [1, "1"]}]}
+    doctor.answers["component_api_info"] = info(ready="ready", seen=seen)
+    doctor.answers["loki_push"] = {"changed": True, "seconds": 0.2}
+    look = examined(doctor, "loki", check, api={"url": "http://127.0.0.1:3100"})
+    assert bad(look) == []
+    assert [name for name, _args in doctor.asked] == ["component_api_info", *(["loki_push"] if sent else [])]
+    assert "canary" in {one.check for one in look.findings} or not sent
+
+
+def test_a_loki_whose_host_lacks_the_library(doctor: Controller) -> None:
+    doctor.answers["component_api_info"] = info(ready="ready", seen={"result": []})
+    doctor.answers["loki_push"] = {"failed": True, "msg": "No module requests", "missing_library": "requests"}
+    found = bad(examined(doctor, "loki"))
+    assert [(one.check, one.severity) for one in found] == [("logs", "warning"), ("canary", "warning")]
+
+
+GRAFANA = {"url": "http://x", "user": "admin", "password": "p", "token_file": "/token"}
+
+
+def test_grafana(doctor: Controller) -> None:
+    doctor.answers["grafana_health_info"] = {"version": "12.4.2", "database": "ok", "datasources": []}
+    doctor.answers["grafana_dashboards_info"] = {"dashboards": []}
+    tree = doctor.folder / "files/own"
+    tree.mkdir(parents=True)
+    (tree / "shop.json").write_text(json.dumps({"uid": "shop", "title": "Shop", "panels": []}))
+    found = bad(examined(doctor, "grafana", api=GRAFANA, trees=[{"path": str(tree), "owner": "own"}]))
+    assert [one.what for one in found] == ["Grafana has no datasource", "1 dashboard is missing in Grafana"]
+    (_name, first), (_other, second) = doctor.asked
+    assert (first["user"], first["password"], first.get("token_file")) == ("admin", "p", None)
+    assert (second.get("user"), second["token_file"]) == (None, "/token")
+
+
+def test_a_grafana_that_refuses_the_password_is_tried_with_it_once(doctor: Controller) -> None:
+    answers = [
+        {
+            "failed": True,
+            "msg": "GET /api/datasources was answered with 401 Unauthorized: invalid username or password",
+        },
+        {"version": "12.4.2", "database": "ok", "datasources": [{"name": "x", "status": "ok"}]},
+    ]
+    execute = doctor._answer
+
+    def answer(name: str, args: dict[str, t.Any], task_vars: t.Any = None) -> dict[str, t.Any]:
+        doctor.answers["grafana_health_info"] = answers[0] if "password" in args else answers[1]
+        return execute(name, args, task_vars)
+
+    doctor._answer = answer  # type: ignore[method-assign]
+    doctor.answers["grafana_dashboards_info"] = {"dashboards": []}
+    assert [one.what for one in bad(examined(doctor, "grafana", api=GRAFANA))] == [
+        "Grafana refuses the password of admin"
+    ]
+    assert ["password" in args for _name, args in doctor.asked] == [True, False, False]
+
+
+def test_the_report_of_the_doctor(doctor: Controller, capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.variables["groups"] = {"all": ["mon1"], "prometheus": ["mon1"]}
+    for component, finding in (("host", FINE), ("prometheus", BAD._replace(fix="start it", evidence="it says"))):
+        look = Look([finding]).as_data()
+        doctor.variables["hostvars"]["mon1"][f"__maintenance_{component}_doctor"] = {"look": look}
+    result = doctor.run("maintenance_report", routines=["doctor"], dir="doctor")
+    path = doctor.folder / "doctor/doctor.html"
+    assert result["msg"] == f"Doctor: 1 broken. ShopDown: it fires (app1). Report: {path}"
+    assert json.loads(path.with_suffix(".json").read_text())["summary"] == {"ok": 1, "warnings": 0, "broken": 1}
+    assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+    said = capsys.readouterr().out
+    assert "broken   app1: ShopDown: it fires\n         it says\n         -> start it" in said
+
+
+def test_a_limited_run_says_whom_it_left_out(doctor: Controller) -> None:
+    doctor.variables["ansible_limit"] = "app1"
+    result = doctor.run("maintenance_report", routines=["doctor"], dir="doctor")
+    assert (result.get("failed"), result["reports"]["doctor"]["summary"]["warnings"]) == (None, 5)
 
 
 # --- documentation ---

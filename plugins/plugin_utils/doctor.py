@@ -1,0 +1,154 @@
+# Copyright: opswatch.monitoring contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection: no promise is made to others.
+"""Which questions the doctor asks of which component, and what follows from all answers together."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from . import doctor_alertmanager as alertmanager
+from . import doctor_grafana as grafana
+from . import doctor_hosts as hosts
+from . import doctor_loki as loki
+from . import doctor_prometheus as prometheus
+from . import role_facts
+from .logs import present
+from .maintenance_answers import Answers, Refused
+from .report import Finding, Look, counted, listed
+
+ROUTINE = "doctor"
+# It proposes nothing.
+SEVERITIES = ("broken", "warning", "ok")
+
+Args = t.Mapping[str, t.Any]
+Ask = t.Callable[[str, dict[str, t.Any]], t.Mapping[str, t.Any]]
+
+
+def host_look(host: str, args: Args, ask: Ask) -> Look:
+    wanted = [hosts.Wanted(**one) for one in args["wanted"]]
+    asked = [{"name": one.name, "packages": args["packages"][one.name]} for one in wanted]
+    before = time.time()
+    found = ask("components_info", {"components": asked, "health": True})
+    return hosts.look(host, wanted, found, before, time.time(), args["limits"])
+
+
+def _answers(name: str, args: Args, ask: Ask, paths: t.Mapping[str, str]) -> Answers:
+    api = {"password": args["api"].get("password") or "", "timeout": args["timeout"]}
+    found = ask("component_api_info", {"name": name, "paths": dict(paths), **api})
+    return Answers(found["answers"], found["time"])
+
+
+def prometheus_look(host: str, args: Args, ask: Ask) -> Look:
+    answers = _answers("prometheus", args, ask, prometheus.paths(args["agent"]))
+    lost = prometheus.unscraped(args["hosts"], args["jobs"], args["unscraped"])
+    return prometheus.look(host, answers, args["jobs"], args["alertmanagers"], args["agent"]) + Look(lost)
+
+
+def alertmanager_look(host: str, args: Args, ask: Ask) -> Look:
+    answers = _answers("alertmanager", args, ask, alertmanager.PATHS)
+    return alertmanager.look(host, answers, args["members"])
+
+
+def loki_look(host: str, args: Args, ask: Ask) -> Look:
+    since = args["logs_since"]
+    found = loki.look(host, _answers("loki", args, ask, loki.paths(since)), args["senders"], since)
+    if not args["canary"] or args["predicted"]:
+        return found
+    line = {"lines": [f"{ROUTINE} of opswatch.monitoring"], "labels": loki.LABELS, "read_back": loki.PATIENCE}
+    try:
+        return found + loki.canary(
+            host, ask("loki_push", {**args["api"], "timeout": args["timeout"], **line})["seconds"]
+        )
+    except Refused as refused:
+        return found + loki.no_canary(host, refused)
+
+
+def grafana_look(host: str, args: Args, ask: Ask) -> Look:
+    api = {key: value for key, value in args["api"].items() if key not in ("user", "password", "token_file")}
+    api = {**api, "timeout": args["timeout"]}
+    user, token = str(args["api"]["user"]), {"token_file": args["api"]["token_file"]}
+    try:
+        health = ask(
+            "grafana_health_info", {**api, "user": user, "password": args["api"]["password"], "datasources": True}
+        )
+        found = grafana.login(host, user, health)
+    except Refused as refused:
+        if "401" not in refused.what:
+            raise
+        found = grafana.no_login(host, user, refused)
+        health = ask("grafana_health_info", {**api, **token, "datasources": True})
+    there = ask("grafana_dashboards_info", {**api, **token})["dashboards"]
+    found += grafana.datasources(host, health["datasources"])
+    return found + grafana.dashboards(host, there, args["dashboards_wanted"])
+
+
+LOOKS: dict[str, t.Callable[[str, Args, Ask], Look]] = {
+    "host": host_look,
+    "prometheus": prometheus_look,
+    "alertmanager": alertmanager_look,
+    "loki": loki_look,
+    "grafana": grafana_look,
+}
+
+
+# --- all together ---
+
+
+def patients(
+    groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, list[str]]:
+    """The hosts that are to be looked at, by the look. A Prometheus agent is asked, too."""
+    known = [name for name in role_facts.components() if groups.get(name)]
+    found = {"host": list(dict.fromkeys(host for name in known for host in groups[name]))}
+    return found | {name: present(name, groups, hostvars) for name in LOOKS if name != "host"}
+
+
+def failed(host: str, component: str, said: str) -> Look:
+    """Of a look that did not take place: what it takes could not be worked out from the inventory."""
+    what = f"{host if component == 'host' else component} could not be asked"
+    cause, name = "A variable of this host cannot be resolved.", "" if component == "host" else component
+    fix = "correct what is said; site.yml --tags preflight names all that is wrong with the variables"
+    return Look([Finding("access", "broken", host, name, what, said, cause, fix)])
+
+
+def left_out(seen: t.Mapping[str, t.Collection[str]], wanted: t.Mapping[str, t.Collection[str]], limited: bool) -> Look:
+    """Who was not looked at: a check that did not take place must not read like one that is fine.
+
+    C(seen), C(wanted): hosts by component; C(limited): whether the run was told to leave hosts out.
+    """
+    findings = []
+    for component, names in wanted.items():
+        gone = [name for name in names if name not in seen.get(component, ())]
+        if not gone:
+            continue
+        what = (
+            f"{counted(len(gone), 'host was', 'hosts were')} not looked at"
+            if component == "host"
+            else f"{component} of {counted(len(gone), 'host')} was not asked"
+        )
+        cause = "--limit leaves them out." if limited else "A task before this one failed."
+        fix = "run without --limit" if limited else "correct what the failed task says, and run again"
+        severity = "warning" if limited else "broken"
+        name = "" if component == "host" else component
+        findings.append(Finding("access", severity, listed(gone, 3), name, what, listed(gone), cause, fix))
+    if not wanted.get("prometheus"):
+        what, fix = "The inventory has no Prometheus, so nothing is watched", "put a host into the group prometheus"
+        findings.append(Finding("access", "broken", "", "prometheus", what, "", "", f"{fix}, and run site.yml"))
+    return Look(findings)
+
+
+def settled(look: Look) -> Look:
+    """What follows from something else says so; what several servers say of the same is there once."""
+    away = {one.host for one in look.findings if one.check == hosts.REACHED and one.severity == "broken"}
+    dead = {(one.host, one.component) for one in look.findings if one.check == hosts.UNIT and one.severity == "broken"}
+    found: dict[tuple[str, ...], Finding] = {}
+    for one in look.findings:
+        if one.severity == "broken" and one.check in ("access", prometheus.TARGETS):
+            if (one.host, one.component) in dead:
+                one = one._replace(cause=f"{one.component} does not run on {one.host}, which is a finding of its own.")
+            elif one.host in away:
+                one = one._replace(cause=f"{one.host} cannot be reached, which is a finding of its own.")
+        found.setdefault((one.check, one.severity, one.host, one.component, one.what), one)
+    return look._replace(findings=list(found.values()))
