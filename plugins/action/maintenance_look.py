@@ -163,7 +163,8 @@ class ActionModule(ActionBase):
     def _away(self, said: str) -> Look:
         if self.is_doctor and self.component == "host":
             return doctor_hosts.unreachable(self.host, said)
-        return self._cannot(Refused(f"{self.host} does not answer: {said}"))
+        found = self._cannot(Refused(f"{self.host} does not answer: {said}"))
+        return Look([one._replace(check=doctor.AWAY) for one in found.findings]) if self.is_doctor else found
 
     def _cannot(self, error: Refused) -> Look:
         what = f"{self.component if self.component != 'host' else self.host} could not be asked"

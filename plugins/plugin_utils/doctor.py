@@ -21,6 +21,7 @@ from .report import Finding, Look, counted, listed
 ROUTINE = "doctor"
 # It proposes nothing.
 SEVERITIES = ("broken", "warning", "ok")
+AWAY = "away"  # the check of a service whose host does not answer
 
 Args = t.Mapping[str, t.Any]
 Ask = t.Callable[[str, dict[str, t.Any]], t.Mapping[str, t.Any]]
@@ -141,14 +142,25 @@ def left_out(seen: t.Mapping[str, t.Collection[str]], wanted: t.Mapping[str, t.C
 
 def settled(look: Look) -> Look:
     """What follows from something else says so; what several servers say of the same is there once."""
-    away = {one.host for one in look.findings if one.check == hosts.REACHED and one.severity == "broken"}
-    dead = {(one.host, one.component) for one in look.findings if one.check == hosts.UNIT and one.severity == "broken"}
+    broken = [one for one in look.findings if one.severity == "broken"]
+    away = {one.host for one in broken if one.check == hosts.REACHED}
+    dead = {(one.host, one.component) for one in broken if one.check == hosts.UNIT}
+    unasked: dict[str, list[str]] = {}
     found: dict[tuple[str, ...], Finding] = {}
     for one in look.findings:
+        if one.check == AWAY and one.host in away:
+            unasked.setdefault(one.host, []).append(one.component)
+            continue
         if one.severity == "broken" and one.check in ("access", prometheus.TARGETS):
             if (one.host, one.component) in dead:
                 one = one._replace(cause=f"{one.component} does not run on {one.host}, which is a finding of its own.")
             elif one.host in away:
                 one = one._replace(cause=f"{one.host} cannot be reached, which is a finding of its own.")
         found.setdefault((one.check, one.severity, one.host, one.component, one.what), one)
-    return look._replace(findings=list(found.values()))
+    return look._replace(findings=[_with_unasked(one, unasked.get(one.host, [])) for one in found.values()])
+
+
+def _with_unasked(one: Finding, names: t.Sequence[str]) -> Finding:
+    if one.check != hosts.REACHED or not names:
+        return one
+    return one._replace(cause=f"{one.cause} So nothing was asked of its {', '.join(names)}.")

@@ -33,6 +33,14 @@ def test_what_follows_from_something_else_says_so() -> None:
     assert doctor.settled(Look([DOWN])).findings == [DOWN]
 
 
+def test_a_host_that_is_away_is_one_finding() -> None:
+    unasked = [Finding("away", "broken", "app1", name, f"{name} could not be asked") for name in ("loki", "grafana")]
+    (found,) = doctor.settled(Look([AWAY._replace(cause="It is off."), *unasked])).findings
+    assert found.cause == "It is off. So nothing was asked of its loki, grafana."
+    # One that went away meanwhile.
+    assert doctor.settled(Look(unasked)).findings == unasked
+
+
 def test_what_two_servers_say_is_there_once() -> None:
     assert doctor.settled(Look([DOWN, DOWN._replace(evidence="seen by the other"), FINE])).findings == [DOWN, FINE]
 
