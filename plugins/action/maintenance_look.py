@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.validation import check_type_list
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import (
@@ -131,7 +132,7 @@ class ActionModule(ActionBase):
             "jobs": jobs,
             "alertmanagers": [] if agent else addresses,
             "agent": agent,
-            "unscraped": self._option(doctor.ROUTINE, "unscraped"),
+            "unscraped": check_type_list(self._option(doctor.ROUTINE, "unscraped")),
             "hosts": groups["all"],
         }
 
@@ -169,7 +170,7 @@ class ActionModule(ActionBase):
     def _cannot(self, error: Refused) -> Look:
         what = f"{self.component if self.component != 'host' else self.host} could not be asked"
         unit = f"look at it with systemctl status {self.component} on {self.host}"
-        root = f"see that Ansible may become root there: ansible {self.host} -m raw -a id --become"
+        root = f"see that Ansible may become root there, and finds Python: ansible {self.host} -m ping --become"
         finding = Finding(
             "access",
             "broken",

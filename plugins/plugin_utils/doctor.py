@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ..module_utils._health import without_secrets
 from . import doctor_alertmanager as alertmanager
 from . import doctor_grafana as grafana
 from . import doctor_hosts as hosts
@@ -109,7 +110,8 @@ def patients(
 def failed(host: str, component: str, said: str) -> Look:
     """Of a look that did not take place: what it takes could not be worked out from the inventory."""
     what = f"{host if component == 'host' else component} could not be asked"
-    cause, name = "A variable of this host cannot be resolved.", "" if component == "host" else component
+    cause = "A variable of this host cannot be resolved, or the answer is one that the doctor does not understand."
+    name = "" if component == "host" else component
     fix = "correct what is said; site.yml --tags preflight names all that is wrong with the variables"
     return Look([Finding("access", "broken", host, name, what, said, cause, fix)])
 
@@ -147,7 +149,7 @@ def settled(look: Look) -> Look:
     dead = {(one.host, one.component) for one in broken if one.check == hosts.UNIT}
     unasked: dict[str, list[str]] = {}
     found: dict[tuple[str, ...], Finding] = {}
-    for one in look.findings:
+    for one in map(_shown, look.findings):
         if one.check == AWAY and one.host in away:
             unasked.setdefault(one.host, []).append(one.component)
             continue
@@ -158,6 +160,11 @@ def settled(look: Look) -> Look:
                 one = one._replace(cause=f"{one.host} cannot be reached, which is a finding of its own.")
         found.setdefault((one.check, one.severity, one.host, one.component, one.what), one)
     return look._replace(findings=[_with_unasked(one, unasked.get(one.host, [])) for one in found.values()])
+
+
+def _shown(one: Finding) -> Finding:
+    """Without secrets: an address that is scraped or probed may hold one."""
+    return one._replace(what=without_secrets(one.what), evidence=without_secrets(one.evidence))
 
 
 def _with_unasked(one: Finding, names: t.Sequence[str]) -> Finding:

@@ -359,19 +359,14 @@ def databases(answers: Answers) -> list[Finding]:
 
 
 def probes(answers: Answers) -> list[Finding]:
-    return [
-        Finding(
-            "probes",
-            "broken",
-            one.labels.get("instance", ""),
-            one.labels.get("service", ""),
-            f"{one.labels.get('service', 'A probe')} of {one.labels.get('instance', '?')} does not pass its probe",
-            f"{one.labels.get('target', '')}, module {one.labels.get('module', '?')}",
-            "It does not run, or says itself that it is not well.",
-            "docs/runbooks/ProbeFailed.md",
-        )
-        for one in answers.series("probes")
-    ]
+    findings = []
+    for one in answers.series("probes"):
+        host, service, module = (one.labels.get(name, "?") for name in ("instance", "service", "module"))
+        what = f"{service} of {host} does not pass its probe {module}"
+        cause, fix = "It does not run, or says itself that it is not well.", "docs/runbooks/ProbeFailed.md"
+        asked = one.labels.get("target", "")
+        findings.append(Finding("probes", "broken", host, service, what, asked, cause, fix))
+    return findings
 
 
 def unscraped(hosts: t.Iterable[str], jobs: t.Sequence[Map], excepted: t.Collection[str]) -> list[Finding]:

@@ -136,6 +136,7 @@ def gathered(
     """All looks of a routine, service by service. C(groups), C(limited): whom the doctor was to look at."""
     found = Look()
     known = list(hosts)
+    hostvars = {host: hostvars[host] for host in known}  # Ansible puts those of a host together at each look
     for component in doctor.LOOKS if routine == doctor.ROUTINE else COMPONENTS:
         name = REGISTERED.format(component=component, routine=routine)
         for host in known:

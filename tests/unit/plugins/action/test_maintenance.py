@@ -301,6 +301,9 @@ def test_so_is_one_that_lets_nobody_become_root(doctor: Controller, said: Answer
 def test_prometheus_is_asked_once_for_what_the_inventory_wants(doctor: Controller) -> None:
     targets = {"activeTargets": [], "droppedTargets": []}
     doctor.answers["component_api_info"] = info(targets=targets, alertmanagers={"activeAlertmanagers": []})
+    doctor.variables["groups"]["all"] += ["lb1", "lb2"]
+    doctor.variables["hostvars"] |= {"lb1": {}, "lb2": {}}
+    doctor.variables["doctor_unscraped"] = "lb1,lb2"  # as -e has it
     found = bad(examined(doctor, "prometheus", api={"url": "http://x", "user": "monitoring", "password": "p"}))
     assert [(one.check, one.what) for one in found] == [
         ("targets", "mon1 does not scrape alertmanager, alloy, grafana, loki, prometheus of mon1"),

@@ -41,6 +41,12 @@ def test_a_host_that_is_away_is_one_finding() -> None:
     assert doctor.settled(Look(unasked)).findings == unasked
 
 
+def test_an_address_is_shown_without_its_secret() -> None:
+    asked = DOWN._replace(evidence="http://app1:8080/metrics?token=abcdef: timeout")
+    (found,) = doctor.settled(Look([asked])).findings
+    assert found.evidence == "http://app1:8080/metrics?token=*** timeout"
+
+
 def test_what_two_servers_say_is_there_once() -> None:
     assert doctor.settled(Look([DOWN, DOWN._replace(evidence="seen by the other"), FINE])).findings == [DOWN, FINE]
 

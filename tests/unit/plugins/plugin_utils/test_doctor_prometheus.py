@@ -237,7 +237,7 @@ def test_what_fails_elsewhere() -> None:
         ("notifications", "broken", "mon1", "alertmanager", "Notifications by email fail"),
         ("logs", "warning", "app1", "alloy", "Lines of app1 were given up"),
         ("databases", "broken", "db1", "postgres_exporter", "PostgreSQL of db1 does not let the exporter in"),
-        ("probes", "broken", "app1", "shop", "shop of app1 does not pass its probe"),
+        ("probes", "broken", "app1", "shop", "shop of app1 does not pass its probe http_2xx"),
     ]
 
 
