@@ -161,3 +161,60 @@ def test_what_cannot_be_asked_is_told(variables: dict[str, Any]) -> None:
     assert done.rc != 0  # broken
     assert f"{HOST}" in done.said
     assert "Prometheus" in done.said
+
+
+# --- the doctor, which shares looks and reports ---
+
+
+def examine(variables: dict[str, Any], *arguments: str, **more: Any) -> tuple[Run, list[dict[str, Any]]]:
+    """The run, and what it found that is not well."""
+    done = scenario.playbook("playbooks/doctor.yml", *arguments, variables={**variables, **more})
+    found = json.loads((scenario.inventory() / "doctor/doctor.json").read_text())["findings"]
+    return done, [one for one in found if one["severity"] != "ok"]
+
+
+def test_doctor_of_a_stack_that_is_well(variables: dict[str, Any]) -> None:
+    done, found = examine(variables)
+    assert done.rc == 0, done.output
+    assert [one for one in found if one["severity"] == "broken"] == []
+    assert "Nobody is told of an alert" in [one["what"] for one in found]
+    assert "A line came back from Loki" in done.said
+    for name in ("monitoring_auth_password", "monitoring_exporter_password", "grafana_admin_password"):
+        assert scenario.secret(name) not in done.output
+    assert "changed=0" in examine(variables, doctor_canary=False)[0].output
+
+
+def test_doctor_finds_what_is_wrong_and_leaves_it(variables: dict[str, Any]) -> None:
+    """A stopped unit, and a file of somebody else."""
+    host, other = scenario.host(HOST), scenario.host(OTHER)
+    up = f'up{{job="node_exporter",instance="{OTHER}"}} == 0'
+    other.check_output("systemctl stop node_exporter")
+    host.check_output("touch /etc/node_exporter/foreign")
+    try:
+        wait_for("the target is down", lambda: Prometheus(HOST).query(up))
+        done, found = examine(variables)
+        assert other.run("systemctl is-active node_exporter").stdout.strip() == "inactive"
+    finally:
+        other.check_output("systemctl start node_exporter")
+        host.check_output("rm /etc/node_exporter/foreign")
+    assert done.rc == 2, done.output
+    by_check = {(one["check"], one["severity"], one["host"], one["component"]): one for one in found}
+    unit = by_check["unit", "broken", OTHER, "node_exporter"]
+    assert unit["fix"].endswith(f"site.yml --limit {OTHER} --tags node_exporter, which starts it")
+    target = by_check["targets", "broken", OTHER, "node_exporter"]
+    assert "connection refused" in target["evidence"]
+    assert target["cause"] == f"node_exporter does not run on {OTHER}, which is a finding of its own."
+    assert "foreign" in by_check["components", "warning", HOST, "node_exporter"]["evidence"]
+
+
+def test_doctor_goes_on_without_prometheus(variables: dict[str, Any]) -> None:
+    scenario.host(HOST).check_output("systemctl stop prometheus")
+    try:
+        done, found = examine(variables, doctor_fail_on="never")
+    finally:
+        scenario.host(HOST).check_output("systemctl start prometheus")
+    assert done.rc == 0, done.output
+    assert {(one["check"], one["component"]) for one in found if one["severity"] == "broken"} >= {
+        ("unit", "prometheus"),
+        ("access", "prometheus"),
+    }
