@@ -71,19 +71,23 @@ def grafana_look(host: str, args: Args, ask: Ask) -> Look:
     api = {key: value for key, value in args["api"].items() if key not in ("user", "password", "token_file")}
     api = {**api, "timeout": args["timeout"]}
     user, token = str(args["api"]["user"]), {"token_file": args["api"]["token_file"]}
+    login = {"user": user, "password": args["api"]["password"]}
+    found = Look()
     try:
-        health = ask(
-            "grafana_health_info", {**api, "user": user, "password": args["api"]["password"], "datasources": True}
-        )
-        found = grafana.login(host, user, health)
+        health = ask("grafana_health_info", {**api, **login, "datasources": True})
+        found += grafana.login(host, user, health)
     except Refused as refused:
         if "401" not in refused.what:
             raise
-        found = grafana.no_login(host, user, refused)
-        health = ask("grafana_health_info", {**api, **token, "datasources": True})
-    there = ask("grafana_dashboards_info", {**api, **token})["dashboards"]
-    found += grafana.datasources(host, health["datasources"])
-    return found + grafana.dashboards(host, there, args["dashboards_wanted"])
+        found += grafana.no_login(host, user, refused)
+        health = {}
+    try:
+        health = health or ask("grafana_health_info", {**api, **token, "datasources": True})
+        found += grafana.datasources(host, health["datasources"])
+        there = ask("grafana_dashboards_info", {**api, **token})["dashboards"]
+        return found + grafana.dashboards(host, there, args["dashboards_wanted"])
+    except Refused as refused:
+        return found + grafana.no_token(host, refused)
 
 
 LOOKS: dict[str, t.Callable[[str, Args, Ask], Look]] = {

@@ -39,6 +39,15 @@ def no_login(host: str, user: str, refused: Refused) -> Look:
     return Look([Finding(LOGIN, "broken", host, NAME, what, refused.what, cause, fix)])
 
 
+def no_token(host: str, refused: Refused) -> Look:
+    """Of the one with which the roles read and write dashboards."""
+    what = "Grafana's dashboards could not be read with the token that the roles use"
+    cause = "The token was removed in Grafana or on the host, or site.yml has not brought one yet."
+    return Look(
+        [Finding(LOGIN, "broken", host, NAME, what, refused.what, cause, f"{AGAIN.format(host=host)} makes one")]
+    )
+
+
 def datasources(host: str, found: t.Sequence[Map]) -> Look:
     findings = [
         Finding(

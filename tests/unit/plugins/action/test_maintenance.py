@@ -384,6 +384,18 @@ def test_a_grafana_that_refuses_the_password_is_tried_with_it_once(doctor: Contr
     assert ["password" in args for _name, args in doctor.asked] == [True, False, False]
 
 
+def test_without_the_token_what_the_password_told_is_kept(doctor: Controller) -> None:
+    doctor.answers["grafana_health_info"] = {
+        "database": "ok",
+        "datasources": [{"name": "x", "status": "error", "message": "y"}],
+    }
+    doctor.answers["grafana_dashboards_info"] = {"failed": True, "msg": "/token cannot be read: No such file"}
+    assert [one.what for one in bad(examined(doctor, "grafana", api=GRAFANA))] == [
+        "The datasource x does not answer",
+        "Grafana's dashboards could not be read with the token that the roles use",
+    ]
+
+
 def test_the_report_of_the_doctor(doctor: Controller, capsys: pytest.CaptureFixture[str]) -> None:
     doctor.variables["groups"] = {"all": ["mon1"], "prometheus": ["mon1"]}
     for component, finding in (("host", FINE), ("prometheus", BAD._replace(fix="start it", evidence="it says"))):
