@@ -186,7 +186,7 @@ def test_failure_is_told_without_the_manifest(monkeypatch: pytest.MonkeyPatch) -
     told: dict[str, t.Any] = {}
     result = {"failures": ["loki is not in the backup"], "manifest": {"components": {}}, "snapshot": "1a2b3c4d"}
     module = SimpleNamespace(
-        params={"components": [], "textfile": ""},
+        params={"components": [], "textfile": "", "prepare": False},
         check_mode=False,
         log=lambda _words: None,
         fail_json=lambda **said: told.update(said),
@@ -200,6 +200,32 @@ def test_failure_is_told_without_the_manifest(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(_backup, "raise_when_ended", lambda: None)
     backup.main()
     assert told == {"msg": "loki is not in the backup", "actions": [], "snapshot": "1a2b3c4d"}
+
+
+class Repository:
+    """A place for restic, of which only whether it is there is of interest."""
+
+    def __init__(self, there: bool) -> None:
+        self.there, self.ran = there, t.cast("list[str]", [])
+
+    def run(self, *words: str) -> str:
+        self.ran.append(" ".join(words))
+        if words[0] == "cat" and not self.there:
+            raise _restic.ResticError("no", "", "", _restic.NO_REPOSITORY)
+        self.there = True
+        return ""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_repository_is_made_once(there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Repository(there)
+    monkeypatch.setattr(_restic, "opened", lambda *_place: contextlib.nullcontext(place))
+    monkeypatch.setattr(backup, "KNOWN", str(tmp_path / "known.json"))
+    params = {"repository": "/srv/backup", "password": "hush", "environment": {}, "timeout": 60.0}
+    assert backup.prepare(params) == ([] if there else ["made the repository /srv/backup"])
+    assert place.ran == ["cat config --no-lock", *([] if there else ["init"])]
+    assert backup.prepare(params) == []
+    assert len(place.ran) == (1 if there else 2), "it is known by now"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -252,7 +252,10 @@ def test_signal_that_is_not_heard(prometheus: Program, reload: Module) -> None:
     (prometheus.state / "deaf").touch()
     done = reload(force=True, timeout=0.5)
     assert "prometheus.service did not take the new configuration within 0.5 s" in done["msg"]
-    assert "What to do: look at its journal. prometheus goes on with what it read at" in done["msg"]
+    assert (
+        "What to do: `journalctl -u prometheus.service -n 50` may say why. prometheus goes on with what it read at"
+        in done["msg"]
+    )
 
 
 def test_http_without_the_lifecycle(prometheus: Program, reload: Module) -> None:
