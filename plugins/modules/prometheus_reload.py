@@ -196,7 +196,9 @@ def work(program: _reload.Program, force: bool, check: bool) -> dict[str, t.Any]
                 _reload.reload(program)
             except ComponentError as error:
                 since = f"{name} goes on with what it read at {shown(before.loaded)}"
-                raise ComponentError(error.what, error.seen, f"{error.remedy}. {since}") from error
+                raise ComponentError(
+                    error.what, error.seen, f"{error.remedy or 'look at its journal'}. {since}"
+                ) from error
             after = _reload.look(program)
             if again := after.newer(program):
                 raise ComponentError(
