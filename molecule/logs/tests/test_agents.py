@@ -62,11 +62,13 @@ class Stream:
         assert Counter(json.loads(line)["number"] for _stamp, line, _known in found) == Counter(range(count))
         return [stamp for stamp, _line, _known in found]
 
-    def expect_sent_once(self, loki: scenario.Loki, count: int) -> None:
-        """Also the lines of which Loki would keep a second one."""
-        for kind in ("plain", "journal"):
+    def expect_more(self, loki: scenario.Loki, count: int, again: bool) -> None:
+        """The other two. C(again): plain lines may be there twice."""
+        wanted = Counter(f"number {number}" for number in range(count))
+        for kind in ("journal", "plain"):
             found = Counter(line for _, line, _ in loki.expect(f'{{service="{self.service}-{kind}"}}', count, 60))
-            assert found == Counter(f"number {number}" for number in range(count)), kind
+            assert set(found) == set(wanted), kind
+            assert found == wanted or (again and kind == "plain"), kind
 
 
 def told(host: str, unit: str, since: float, messages: tuple[str, ...]) -> list[int]:
@@ -196,7 +198,8 @@ def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group
     assert run.rc == 0
     assert f"removed {other}: unit, links, generations and releases" in run.said
     stamps = stream.expect(loki, count)
-    stream.expect_sent_once(loki, count)
+    # Alloy ends without noting what it has read in the last seconds, so who goes on reads that again.
+    stream.expect_more(loki, count, again=other == "alloy")
     stopped, starts = min(told(host, other, began, STOPPED)), min(told(host, group, began, STARTS))
     assert stopped <= starts, "never do both read"
     assert stamps[0] < stopped
@@ -231,17 +234,18 @@ def test_promtail_reads_on_where_alloy_does_not_come_up(loki, service, variables
 
 
 def test_a_reboot_loses_nothing_and_repeats_nothing(loki, agent, service):
-    host = scenario.container(HOSTS[agent])
-    for number in range(2):
-        append(HOSTS[agent], f"/var/log/app/{service}.log", f"before {number}")
+    host, now = scenario.container(HOSTS[agent]), datetime.now(UTC).isoformat()
+    lines = [
+        json.dumps({"timestamp": now, "level": "INFO", "service": service, "number": number}) for number in range(3)
+    ]
+    append(HOSTS[agent], f"/var/log/app/{service}.log", *lines[:2])
     loki.expect(f'{{service="{service}"}}', 2)
     host.exec_run(["systemctl", "poweroff"])  # as Docker itself would end it, it would be a power cut
     host.wait(timeout=60)
     host.start()
     wait_for("systemd answers", lambda: host.exec_run(["systemctl", "show"]).exit_code == 0)
-    append(HOSTS[agent], f"/var/log/app/{service}.log", "after")
-    found = [line for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', 3, 60)]
-    assert found == ["before 0", "before 1", "after"]
+    append(HOSTS[agent], f"/var/log/app/{service}.log", lines[2])
+    assert sorted(line for _stamp, line, _known in loki.expect(f'{{service="{service}"}}', 3, 60)) == lines
 
 
 def test_tls_is_turned_on_under_a_stream(loki, service):
