@@ -63,6 +63,7 @@ class ActionModule(ActionBase):
         self.facts: Variables = {}
         self.listeners: dict[str, list[values.Listener]] = {}  # by component
         self.way = ""
+        self.alone = True  # what is wrong with this host concerns no other
         in_order.forget(self.host)
         self._check_names(variables)
         if variables["ansible_play_hosts_all"][0] == self.host:
@@ -73,7 +74,7 @@ class ActionModule(ActionBase):
             self._check_settings(mine, settings, variables)
             stated = len(self.problems)
             self._check_host(mine, settings, variables)
-            if self.problems and not stated:
+            if self.problems and not stated and self.alone:
                 self.way = self._way_on(variables)
         return self._result()
 
@@ -264,13 +265,15 @@ class ActionModule(ActionBase):
     # --- the host itself ---
 
     def _check_host(self, mine: list[str], settings: Variables, variables: Variables) -> None:
+        tags = (variables.get("ansible_run_tags", []), variables.get("ansible_skip_tags", []))
+        touched = in_order.asked_for(mine, *tags)  # what stands in the way of others does not matter to this run
         wanted = [
             host_look.Wanted(
                 component,
                 str(settings.get(f"{component}_version", "")),
                 role_facts.packages(component),
-                role_facts.release(component)["programs"],
-                self.listeners[component],
+                role_facts.release(component)["programs"] if component in touched else [],
+                self.listeners[component] if component in touched else [],
                 boolean(settings.get(f"{component}_adopt", False), strict=False),
                 boolean(settings.get("monitoring_allow_downgrade", False), strict=False),
             )
@@ -295,7 +298,7 @@ class ActionModule(ActionBase):
             )
         self.warnings += host_look.forgotten_warnings(look, self.host, mine)
         self.problems += host_look.host_problems(look, mine, wanted)
-        self.problems += secrets.lost_problems(self.host, look, [one.name for one in wanted], settings)
+        self._check_secrets([one.name for one in wanted], look, settings, variables)
         self.problems += host_look.listening_problems(look, wanted, mine)
         missing = [one for one in wanted if one.name not in look.releases and values.is_version(one.version)]
         sizes = self._check_artifacts(missing, look, settings, variables) if missing else {}
@@ -306,6 +309,16 @@ class ActionModule(ActionBase):
         if not missing:
             warning = artifacts.folder_warning(_mirror_and_lock(settings)[0])
             self.warnings += [warning] if warning else []
+
+    def _check_secrets(
+        self, present: list[str], look: host_look.Look, settings: Variables, variables: Variables
+    ) -> None:
+        lost = secrets.lost_problems(self.host, look, present, settings)
+        self.problems += lost
+        self.alone = not lost  # without this host the others would get other secrets all the same
+        if not lost and variables.get("ansible_limit"):
+            others = set(variables["groups"]["all"]) - set(variables["ansible_play_hosts_all"])
+            self.warnings += secrets.shared_warnings(present, look, settings, variables["groups"], others)
 
     def _look_at_components(
         self, wanted: list[host_look.Wanted], look: host_look.Look, settings: Variables, variables: Variables

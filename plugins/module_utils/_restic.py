@@ -182,7 +182,11 @@ def _last_words() -> t.Iterator[t.IO[str]]:
 
 @contextmanager
 def opened(
-    repository: str, password: str, environment: t.Mapping[str, str], limit: float = float("inf")
+    repository: str,
+    password: str,
+    environment: t.Mapping[str, str],
+    limit: float = float("inf"),
+    patience: float = Restic.patience,
 ) -> t.Iterator[Restic]:
     """A repository for the time of a run; its password stands in memory alone, and in no process list."""
     os.makedirs(RUN, mode=0o700, exist_ok=True)
@@ -191,7 +195,7 @@ def opened(
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
             handle.write(password)
-        yield Restic(repository, path, environment, time.monotonic() + limit)
+        yield Restic(repository, path, environment, time.monotonic() + limit, patience)
     finally:
         os.unlink(path)
 

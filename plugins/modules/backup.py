@@ -85,7 +85,6 @@ manifest:
   returned: success, but with O(prepare)
 """
 
-import contextlib
 import os
 import sqlite3
 import time
@@ -127,12 +126,27 @@ def tags_of(parts: t.Iterable[str], whole: bool) -> list[str]:
     return [_backup.TAG] if whole else [_backup.PARTIAL_TAG, *parts]
 
 
-def stored(
-    restic: _restic.Restic, host: str, tags: t.Sequence[str], parts: t.Mapping[str, _backup.Part], known: bool
-) -> tuple[dict[str, t.Any], bool]:
-    """What restic says of the backup, and whether the repository was made for it.
+def made_repository(restic: _restic.Restic) -> list[str]:
+    """Make it where there has never been one, and note that it is there; what was done."""
+    place, known = _restic.shown(restic.repository), (_files.read_json(KNOWN) or {}).get("repositories", [])
+    if place in known:
+        return []
+    made = []
+    try:
+        restic.run("cat", "config", "--no-lock")
+    except _restic.ResticError as error:
+        if error.meaning != _restic.NO_REPOSITORY:
+            raise
+        restic.run("init")
+        made = [f"made the repository {place}"]
+    _files.write_json(KNOWN, {"repositories": [*known, place]})
+    return made
 
-    C(known): the repository has been there before.
+
+def stored(
+    restic: _restic.Restic, host: str, tags: t.Sequence[str], parts: t.Mapping[str, _backup.Part]
+) -> dict[str, t.Any]:
+    """What restic says of the backup.
 
     A snapshot of Prometheus is hard links to the same files each time: their inodes and times are as they were, only the
     change time of their inodes is not.
@@ -142,41 +156,15 @@ def stored(
     words = ("backup", "--host", host, *tagged, "--ignore-ctime", "--exclude-caches", *excluded, *_backup.paths(parts))
     changing = parts["loki"].data if "loki" in parts else ""  # a file may be gone when its turn comes
     try:
-        return restic.summary(*words, changing=changing), False
+        return restic.summary(*words, changing=changing)
     except _restic.ResticError as error:
         if error.meaning != _restic.NO_REPOSITORY:
             raise
-        if known:
-            raise ComponentError(
-                f"the repository that was there before is gone: {_restic.shown(restic.repository)}",
-                error.seen,
-                "mount it, or correct backup_repository; for a new one at this place, on purpose: `restic init`",
-            ) from error
-    with contextlib.suppress(_restic.ResticError):  # another host may have been faster
-        restic.run("init")
-    return restic.summary(*words, changing=changing), True
-
-
-def prepare(params: t.Mapping[str, t.Any]) -> list[str]:
-    """Make the repository where there is none; what was done."""
-    place, names_known = _restic.shown(params["repository"]), known_places()
-    if place in names_known:
-        return []
-    made = []
-    with _restic.opened(params["repository"], params["password"], params["environment"], params["timeout"]) as restic:
-        try:
-            restic.run("cat", "config", "--no-lock")
-        except _restic.ResticError as error:
-            if error.meaning != _restic.NO_REPOSITORY:
-                raise
-            restic.run("init")
-            made = [f"made the repository {place}"]
-    _files.write_json(KNOWN, {"repositories": [*names_known, place]})
-    return made
-
-
-def known_places() -> list[str]:
-    return list((_files.read_json(KNOWN) or {}).get("repositories", []))
+        raise ComponentError(
+            f"the repository that was there before is gone: {_restic.shown(restic.repository)}",
+            error.seen,
+            "mount it, or correct backup_repository; for a new one at this place, on purpose: `restic init`",
+        ) from error
 
 
 def mark_partial(restic: _restic.Restic, error: _restic.NotWhole) -> None:
@@ -202,18 +190,14 @@ def work(params: t.Mapping[str, t.Any], names: t.Sequence[str], actions: list[st
             manifest = _backup.manifest_of(params["host"], parts, created)
             _files.write_json(_backup.MANIFEST, manifest)
             tags = tags_of(parts, not failures and not params["partial"])
-            names_known = known_places()
-            place = _restic.shown(params["repository"])
-            said, new = stored(restic, params["host"], tags, parts, place in names_known)
+            made = made_repository(restic)
+            said = stored(restic, params["host"], tags, parts)
         except _restic.NotWhole as error:
             mark_partial(restic, error)
             raise
         finally:
             _backup.tidy()
-        if place not in names_known:
-            _files.write_json(KNOWN, {"repositories": [*names_known, place]})
-        if new:
-            actions.append(f"made the repository {_restic.shown(params['repository'])}")
+        actions += made
         actions += [part.words(name) for name, part in parts.items()]
         actions += [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
         snapshots = len(restic.snapshots(params["host"], _backup.TAG))
@@ -252,7 +236,9 @@ def main() -> None:
         _backup.raise_when_ended()
         with lock(Layout("backups")):
             if params["prepare"]:
-                actions = prepare(params)
+                place = (params["repository"], params["password"], params["environment"], params["timeout"])
+                with _restic.opened(*place) as restic:
+                    actions = made_repository(restic)
                 module.exit_json(changed=bool(actions), actions=actions)
             result = work(params, names, actions)
         problem = "\n".join(result.pop("failures"))

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Of what M(opswatch.monitoring.backup) stored, drops the backups of this host that are not to be kept, and no other's.
   - restic wants the repository alone for both. To drop takes seconds; to free space may take hours, so of the hosts that share a
-    repository one does so, when all of them have dropped theirs. While a backup is made, neither can begin; it is waited for ten minutes.
+    repository one does so, when all of them have dropped theirs. While a backup is made, neither can begin, and it is waited for.
   - If it fails, the backups are there all the same, and their metrics stay as they are.
 author: opswatch.monitoring contributors (@opswatch)
 extends_documentation_fragment:
@@ -32,6 +32,10 @@ options:
       - Of backups of a part of the host the last ten stay.
     type: dict
     default: {}
+  patience:
+    description: Seconds to wait while somebody else is at the repository. Of hosts in turn each waits so long.
+    type: float
+    default: 600.0
   prune:
     description: Free the space of what no backup of any host needs any more.
     type: bool
@@ -86,7 +90,11 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout
 from ansible_collections.opswatch.monitoring.plugins.module_utils._transaction import lock
 
-OWN: dict[str, t.Any] = {"keep": {"type": "dict", "default": {}}, "prune": {"type": "bool", "default": False}}
+OWN: dict[str, t.Any] = {
+    "keep": {"type": "dict", "default": {}},
+    "patience": {"type": "float", "default": 600.0},
+    "prune": {"type": "bool", "default": False},
+}
 PAUSE = 20 * 3600  # seconds: once a day, also where one night's run is faster than the last one's
 PERIODS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 PARTIAL_KEPT = 10
@@ -122,7 +130,7 @@ def work(params: t.Mapping[str, t.Any], actions: list[str], check: bool) -> dict
     would = "would have " if check else ""
     words = policy(params["keep"])
     result: dict[str, t.Any] = {"dropped": 0}
-    place = (params["repository"], params["password"], params["environment"], params["timeout"])
+    place = [params[one] for one in ("repository", "password", "environment", "timeout", "patience")]
     with _restic.opened(*place) as restic:
         if words and is_due():
             kept, dropped = forget(restic, params["host"], words, check)

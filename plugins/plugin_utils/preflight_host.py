@@ -69,6 +69,7 @@ class Look:
     installed: dict[str, str] = field(default_factory=dict)  # version by component, wanted or not
     proven: set[str] = field(default_factory=set)  # those of which a change is not unfinished
     certified: set[str] = field(default_factory=set)  # components that have a certificate
+    notifiers: set[str] = field(default_factory=set)  # components that have a login to Alertmanager
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
     occupied: dict[str, list[str]] = field(default_factory=dict)  # paths that others have made, by component
     listening: dict[str, list[Listener]] = field(default_factory=dict)  # on a port of a component, of new ones only
@@ -144,6 +145,8 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
             f"""[ -e {manifest} ] && sed -n '{version}; s/^  "committed": true.*/proven {name}/p' {manifest}"""
         )
         parts.append(f"[ -e {layout.secrets}/tls.crt ] && echo certified {name}")
+    # Without an Alertmanager Loki has none.
+    parts.append(f"[ -e {Layout('loki').secrets}/alertmanager_credentials ] && echo notifies loki")
     return "\n".join([*parts, "echo complete"])
 
 
@@ -187,6 +190,8 @@ def read(answer: str) -> Look:
             look.proven.add(rest)
         elif key == "certified":
             look.certified.add(rest)
+        elif key == "notifies":
+            look.notifiers.add(rest)
         elif key == "installed" and len(words) == 2:
             look.installed[words[0]] = words[1]
         elif key == "package" and len(words) == 2:

@@ -15,7 +15,6 @@ from ansible.errors import AnsibleError
 from ..module_utils._errors import sentence
 
 REMEDY = "What to do: "
-FEW = 5  # hosts that a line names
 
 
 class Problem(t.NamedTuple):
@@ -71,7 +70,7 @@ def told(host: str) -> list[str]:
 def without(hosts: t.Sequence[str], limit: str = "") -> str:
     """How a run goes on without these hosts. C(limit): what this one was limited to."""
     between = "," if "," in limit or any(":" in host for host in hosts) else ":"
-    named = [f"!{host}" for host in hosts[:FEW]] + ["..."] * (len(hosts) > FEW)
+    named = [f"!{host}" for host in hosts]  # all of them, however many, as the line is to be used
     pattern = shlex.quote(between.join([limit or "all", *named]))
     whom = "it" if len(hosts) == 1 else f"the {len(hosts)} hosts that have reported so far"
     return f"To go on without {whom}: --limit {pattern}"

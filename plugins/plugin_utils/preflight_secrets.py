@@ -27,11 +27,12 @@ class Secret(t.NamedTuple):
     anew: str  # what another one means
 
 
+AUTH = "monitoring_auth_password"
 # Nobody removes the hashes: they are of the runs that were made with this folder.
 _HASHES = ("monitoring_auth_password.bcrypt", "monitoring_exporter_password.bcrypt")
 SECRETS = (
     Secret(
-        "monitoring_auth_password",
+        AUTH,
         ("prometheus", "alertmanager", "grafana"),
         _HASHES[:1],
         "Prometheus and Alertmanager refuse the password that people and scripts have",
@@ -77,7 +78,36 @@ def is_meant(values: t.Mapping[str, t.Any]) -> bool:
 
 def _needed(in_force: t.Collection[str], look: Look, values: t.Mapping[str, t.Any]) -> list[Secret]:
     """What is in force needs, and no variable gives. One that cannot be resolved is another problem."""
-    needed = [one for one in SECRETS if not values.get(one.name, True) and set(one.users) & set(in_force)]
+    needed = [one for one in SECRETS if not values.get(one.name, True) and _users(one, look) & set(in_force)]
     # Without a certificate there, TLS is only now turned on.
     issued = values.get("monitoring_tls") == "selfsigned" and look.certified & set(in_force)
     return [*needed, _AUTHORITY] if issued else needed
+
+
+def _users(one: Secret, look: Look) -> set[str]:
+    """Loki is one too where it tells Alertmanager of alerts."""
+    return {*one.users, *(look.notifiers if one.name == AUTH else ())}
+
+
+def shared_warnings(
+    present: t.Collection[str],
+    look: Look,
+    values: t.Mapping[str, t.Any],
+    groups: t.Mapping[str, t.Collection[str]],
+    others: t.Collection[str],
+) -> list[str]:
+    """What a run with C(--limit) makes, although C(others), hosts outside of it, may work with another one already."""
+    if not values.get(VARIABLE) or is_meant(values):
+        return []
+    folder = SecretsDir(unfrackpath(str(values[VARIABLE]), follow=False))
+    made = [one for one in SECRETS if not values.get(one.name, True) and _users(one, look) & set(present)]
+    warnings = []
+    for one in made:
+        who = sorted({host for user in one.users for host in groups.get(user, ())} & set(others))
+        if who and not any(map(folder.has, (one.name, *one.traces))):
+            warnings.append(
+                f"{one.name} is not in {folder.path}, so this run makes one, which hosts that --limit leaves out are "
+                f"to have too, such as {who[0]}. What to do: if they were set up from another machine, bring back its "
+                "folder first, as the next run without --limit gives all of them this one."
+            )
+    return warnings

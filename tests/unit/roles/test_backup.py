@@ -155,3 +155,12 @@ def test_nothing_is_dropped_before_all_hosts_have_their_backup_and_the_entry_is_
     drop = names.index("Drop what backup_keep does not keep")
     assert names.index("Back up") < names.index("Entry in the crontab of the control node") < drop
     assert load("tasks/main.yml")[drop]["throttle"] == 1
+
+
+def test_the_repository_is_made_by_one_host_after_the_other() -> None:
+    """Where two make it at the same moment it is damaged."""
+    made, used = (task("tasks/main.yml", name) for name in ("Make the repository, if it is not there yet", "Back up"))
+    names = [one["name"] for one in load("tasks/main.yml")]
+    assert names.index(made["name"]) + 1 == names.index("Back up")
+    assert made["throttle"] == 1
+    assert made["when"] == used["when"]

@@ -205,6 +205,8 @@ def test_failure_is_told_without_the_manifest(monkeypatch: pytest.MonkeyPatch) -
 class Repository:
     """A place for restic, of which only whether it is there is of interest."""
 
+    repository = "/srv/backup"
+
     def __init__(self, there: bool) -> None:
         self.there, self.ran = there, t.cast("list[str]", [])
 
@@ -219,12 +221,11 @@ class Repository:
 @pytest.mark.parametrize("there", [True, False])
 def test_repository_is_made_once(there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Repository(there)
-    monkeypatch.setattr(_restic, "opened", lambda *_place: contextlib.nullcontext(place))
+    restic = t.cast("t.Any", place)
     monkeypatch.setattr(backup, "KNOWN", str(tmp_path / "known.json"))
-    params = {"repository": "/srv/backup", "password": "hush", "environment": {}, "timeout": 60.0}
-    assert backup.prepare(params) == ([] if there else ["made the repository /srv/backup"])
+    assert backup.made_repository(restic) == ([] if there else ["made the repository /srv/backup"])
     assert place.ran == ["cat config --no-lock", *([] if there else ["init"])]
-    assert backup.prepare(params) == []
+    assert backup.made_repository(restic) == []
     assert len(place.ran) == (1 if there else 2), "it is known by now"
 
 

@@ -53,7 +53,7 @@ class Host:
         told: dict[str, t.Any] = {}
         place = {"repository": "sftp:nas:/x", "password": "geheim", "environment": {}, "timeout": 60.0, "host": "mon1"}
         self.module = SimpleNamespace(
-            params={**place, "textfile": str(self.metrics), "keep": {}, "prune": False, **params},
+            params={**place, "textfile": str(self.metrics), "keep": {}, "prune": False, "patience": 600.0, **params},
             check_mode=self.check,
             log=lambda _words: None,
             fail_json=lambda **said: told.update(said, failed=True),

@@ -27,6 +27,7 @@ def lost(
     installed: t.Iterable[str] = STACK,
     present: t.Iterable[str] = STACK,
     certified: t.Iterable[str] = STACK,
+    notifiers: t.Iterable[str] = (),
     **given: t.Any,
 ) -> set[str]:
     """The names of what would be made anew. C(kept): what the folder holds, which is not there without any."""
@@ -35,7 +36,7 @@ def lost(
         (folder / "secrets" / f"{name}{ENDING}").write_text("kept")
     unset: dict[str, t.Any] = dict.fromkeys((AUTH, EXPORTER, ADMIN, KEY), "")
     values = {**unset, "monitoring_tls": "selfsigned", "monitoring_secrets_dir": str(folder / "secrets"), **given}
-    look = Look(installed=dict.fromkeys(installed, "1.2.3"), certified=set(certified))
+    look = Look(installed=dict.fromkeys(installed, "1.2.3"), certified=set(certified), notifiers=set(notifiers))
     found = secrets.lost_problems("mon1", look, present, values)
     assert len(found) < 2
     return {line.partition(f"{ENDING}: ")[0] for problem in found for line in problem.seen.splitlines()}
@@ -106,6 +107,27 @@ def test_what_a_run_with_another_folder_left(tmp_path: Path) -> None:
     """It was for a new host alone, by --limit: its secrets are not those of the others."""
     made = {EXPORTER, f"{EXPORTER}.bcrypt", AUTHORITY}
     assert lost(tmp_path, made) == {AUTH, KEY}
+
+
+def test_loki_that_tells_alertmanager(tmp_path: Path) -> None:
+    assert lost(tmp_path, set(), installed=["loki"], present=["loki"], certified=[], notifiers=["loki"]) == {AUTH}
+    assert lost(tmp_path, set(), installed=["loki"], present=["loki"], certified=[]) == set()
+
+
+def warned(tmp_path: Path, present: list[str], others: set[str], **values: t.Any) -> list[str]:
+    groups = {"prometheus": ["mon1"], "node_exporter": ["mon1", "app1", "app9"]}
+    stated = dict.fromkeys((AUTH, EXPORTER, ADMIN, KEY), "") | {"monitoring_secrets_dir": str(tmp_path), **values}
+    return secrets.shared_warnings(present, Look(), stated, groups, others)
+
+
+def test_limited_run_that_makes_what_others_share_says_so(tmp_path: Path) -> None:
+    (said,) = warned(tmp_path, ["node_exporter"], {"mon1", "app1"})
+    assert said.startswith(f"{EXPORTER} is not in {tmp_path}, so this run makes one")
+    assert "such as app1" in said
+    assert warned(tmp_path, ["node_exporter"], {"db1"}) == [], "nobody else is to have it"
+    assert warned(tmp_path, ["node_exporter"], {"mon1"}, **{EXPORTER: "given"}) == []
+    (tmp_path / f"{EXPORTER}.txt").write_text("kept")
+    assert warned(tmp_path, ["node_exporter"], {"mon1"}) == []
 
 
 def test_every_secret_of_a_role_is_known() -> None:
