@@ -49,7 +49,6 @@ RELABEL = {
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _FILE = r"/(?P<file_service>[^/]+?)(?:\.(?:log|json|txt|out|err))?$"
 _CONTAINER = r"/(?P<source_container>[0-9a-f]{12})[0-9a-f]*-json\.log$"
-_EMPTY_IN_JSON_FILE = r'^\{"log":"(?:\\r)?\\n"'
 
 
 class Stage(t.NamedTuple):
@@ -102,7 +101,6 @@ def _unwrapped(log: Log) -> list[Stage]:
     """What Docker's json-file driver has put around a line: its time, its stream, and the attrs of log-opts."""
     labels = {f"source_label_{metadata_name(name)}": json.dumps(name) for name in log["container_labels"]}
     return [
-        Stage("drop", {"matches": _EMPTY_IN_JSON_FILE, "reason": "empty_line"}),
         Stage("regex", {"expression": _CONTAINER, "source": "filename"}),
         Stage(
             "json",
@@ -119,6 +117,8 @@ def _unwrapped(log: Log) -> list[Stage]:
         Stage("cri_line", {"target": "source_line"}),
         Stage("output", {"source": "source_line"}),
         Stage("cri", {"limit": JOINED}),  # its time, too
+        # Not before: behind a line that fills its last piece Docker writes an empty one.
+        Stage("drop", {"matches": "^$", "reason": "empty_line"}),
     ]
 
 

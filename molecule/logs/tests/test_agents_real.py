@@ -163,9 +163,9 @@ def test_line_of_a_file_and_of_the_journal_is_stored_once(loki, agent, service):
     host, text = LOG_AGENTS[agent], line(service, datetime.now(UTC), message="twice")
     append(host, path_of(service), text)
     scenario.host(host).check_output(f"echo {shlex.quote(text)} | systemd-cat -t other")
-    append(host, path_of(f"{service}-after"), "after")
-    loki.expect(f'{{service="{service}-after"}}', 1)
-    time.sleep(3)  # for the journal's
+    scenario.host(host).check_output(f"echo after | systemd-cat -t {service}-after")
+    loki.expect(f'{{service="{service}-after"}}', 1)  # so the journal is read up to there
+    time.sleep(3)
     assert [text for _stamp, text, _known in loki.lines(f'{{service="{service}"}}')] == [text]
 
 
@@ -362,13 +362,16 @@ def test_pieces_of_a_containers_long_line_are_joined(loki, agent, service):
         return [json.dumps({"log": part, **about}) for part in parts]
 
     first, other = pieces(f"{long}\n", "stdout"), pieces("y" * 20_000 + "\n", "stderr")
+    full = "z" * 16384  # behind it Docker writes an empty piece
     with reading(agent, {"name": "containers", "kind": "docker"}):
-        lines = [first[0], other[0], first[1], other[1], first[2], *pieces("panic: no end", "stderr")]
+        lines = [first[0], other[0], first[1], other[1], first[2], *pieces(f"{full}\n", "stderr")]
+        lines += [*pieces("\n", "stderr"), *pieces("panic: no end", "stderr")]
         append(host, f"{folder}/{number}-json.log", *lines)
-        found = loki.expect(f'{{service="{service}"}}', 3)
+        found = loki.expect(f'{{service="{service}"}}', 4)
         security = scenario.host(host).check_output(f"systemd-analyze security {agent} --no-pager")
     by_stream = {(known["stream"], text): (stamp, known) for stamp, text, known in found}
-    assert set(by_stream) == {("stdout", long), ("stderr", "y" * 20_000), ("stderr", "panic: no end")}
+    others = {("stderr", "y" * 20_000), ("stderr", full), ("stderr", "panic: no end")}
+    assert set(by_stream) == {("stdout", long), *others}
     stamp, known = by_stream["stdout", long]
     assert stamp == int(at.timestamp()) * 10**9 + 250000000
     assert (known["level"], known["logger"], known["container"]) == ("info", "shop", number[:12])

@@ -105,7 +105,7 @@ def _drop(entry: Entry, options: dict[str, t.Any]) -> None:
     conditions = []
     if "matches" in options:
         text = entry.values.get(options["source"]) if "source" in options else entry.line
-        conditions.append(bool(text) and bool(re.search(options["matches"], str(text))))
+        conditions.append(text is not None and bool(re.search(options["matches"], str(text))))
     if "older_than" in options:
         hours = datetime.timedelta(hours=float(options["older_than"].removesuffix("h")))
         conditions.append(
@@ -328,6 +328,17 @@ def test_pieces_of_a_long_line_are_joined() -> None:
     assert (set(second.line), second.metadata["stream"]) == ({"y"}, "stdout")
 
 
+def test_line_that_fills_its_last_piece_ends_there() -> None:
+    """Behind it Docker writes an empty one."""
+    full = line(message="x" * (PIECE - len(line(message=""))))
+    assert len(full) == PIECE
+    cut = [docker(text) for text in [*pieces(f"{full}\n"), "next\n", "\n", "\r\n"]]
+    first, second, *empty = read_all(DOCKER, cut, filename=CONTAINER)
+    assert full.startswith(first.line)
+    assert (first.labels["level"], second.line) == ("info", "next")
+    assert [one.dropped for one in empty] == ["empty_line", "empty_line"]
+
+
 def test_last_words_of_a_container_wait_for_no_end() -> None:
     assert [one.line for one in read_all(DOCKER, [docker("panic"), docker("again\n")], filename=CONTAINER)] == [
         "panic",
@@ -410,7 +421,7 @@ def test_lines_are_joined_before_anything_else_is_done() -> None:
     kinds = [
         stage.kind for stage in stages(checked_log({**DOCKER, "multiline": {"first_line": "^x"}}, "web"), SETTINGS)
     ]
-    assert kinds[kinds.index("output") :][:3] == ["output", "cri", "multiline"]
+    assert kinds[kinds.index("output") :][:4] == ["output", "cri", "drop", "multiline"]
 
 
 def test_drop_by_the_service_of_a_line_where_the_entry_states_another() -> None:
