@@ -8,6 +8,7 @@ import base64
 import json
 import sqlite3
 import ssl
+import tempfile
 import typing as t
 import urllib.error
 import urllib.parse
@@ -124,16 +125,22 @@ def saved(call: Call, number: int, what: str) -> dict[str, t.Any]:
 
 
 def ask(source: sqlite3.Row, expression: str) -> str | None:
-    """What Prometheus says is wrong, empty if nothing is; None where it does not answer."""
+    """What Prometheus or Loki says is wrong, empty if nothing is; None where it does not answer."""
     data, secure = json.loads(source["data"]), json.loads(source["secure"])
     words = urllib.parse.urlencode({"query": expression})
-    request = urllib.request.Request(f"{data['url'].rstrip('/')}/api/v1/query?{words}")
+    path = "/loki/api/v1/query" if data["type"] == "loki" else "/api/v1/query"
+    request = urllib.request.Request(f"{data['url'].rstrip('/')}{path}?{words}")
     if data["basicAuth"]:
         login = f"{data['basicAuthUser']}:{secure.get('basicAuthPassword', '')}"
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     context = ssl.create_default_context(cadata=secure.get("tlsCACert"))
     if data["jsonData"].get("tlsSkipVerify"):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate := secure.get("tlsClientCert"):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(f"{certificate}\n{secure['tlsClientKey']}")
+            file.flush()
+            context.load_cert_chain(file.name)
     # Directly, as Grafana does unless it is told otherwise.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:

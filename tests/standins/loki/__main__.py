@@ -196,6 +196,9 @@ class Loki:
         return 200, self.success([json.loads(one) for one in sorted(found)])
 
     def page_query(self, asked: dict[str, str]) -> tuple[int, Any]:
+        if asked["query"] == "vector(1)":  # whether it answers at all
+            constant = [{"metric": {}, "value": [time.time(), "1"]}]
+            return 200, self.success({"resultType": "vector", "result": constant, "stats": {}})
         count = logql.parse_count(asked["query"])
         if count is None:
             raise Refused(logql.INSTANT_LOGS)
