@@ -298,7 +298,7 @@ def test_what_is_older_than_the_retention_is_deleted(loki, labels):
     host, now = scenario.host(HOST), time.time_ns()
 
     def chunks() -> set[str]:
-        return set(host.check_output("find /var/lib/loki/chunks/fake -type f").split())
+        return set(host.run("find /var/lib/loki/chunks/fake -type f").stdout.split())
 
     others = chunks()
     assert loki.push({**labels, "age": "new"}, (now, "stays")).status_code == 204
