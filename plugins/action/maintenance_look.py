@@ -114,7 +114,8 @@ class ActionModule(ActionBase):
             }
             for name in mine
         ]
-        limits = {**role_facts.thresholds(), **(self._of_prometheus("thresholds") or {})}
+        stated = {**role_facts.thresholds(), **(self._of_prometheus("thresholds") or {})}
+        limits = {alert: limit for alert, limit in stated.items() if limit is not None}  # null: the alert is off
         return {"wanted": wanted, "packages": {name: role_facts.packages(name) for name in mine}, "limits": limits}
 
     def _of_prometheus(self, option: str) -> t.Any:

@@ -15,7 +15,6 @@ from .report import Finding, Look, counted, listed
 REACHED, COMPONENTS, UNIT, DISK, CLOCK = "reached", "components", "unit", "disk", "clock"
 RECENT = 3600  # seconds for which a unit that was started again by itself is worth a word
 NO_ROOM = 98  # percent of a file system: whatever writes next fails
-SKEW = 5  # seconds, as the alert ClockSkew has it where nothing else is said
 # What the engine would do anyhow about a unit that does not run; that it does not is a finding of its own.
 FOLLOWS = ("start ", "restart ", "prove ", "commit ")
 
@@ -50,7 +49,10 @@ def unreachable(host: str, said: str) -> Look:
 def look(
     host: str, wanted: t.Sequence[Wanted], found: Seen, before: float, after: float, limits: t.Mapping[str, float]
 ) -> Look:
-    """C(found): what M(opswatch.monitoring.components_info) says; C(limits): thresholds of alerts by their names."""
+    """C(found): what M(opswatch.monitoring.components_info) says; C(limits): thresholds by the names of the alerts.
+
+    Of an alert that is switched off there is none.
+    """
     components = found["components"]
     findings = [
         finding for one in wanted for finding in component(host, one, components.get(one.name) or {}, found["host"])
@@ -159,7 +161,7 @@ def disk(host: str, spaces: t.Sequence[Seen], limits: t.Mapping[str, float]) -> 
             if not one[total]:  # some file systems count no inodes
                 continue
             used = 100 * (1 - one[free] / one[total])
-            limit = limits["DiskSpaceLow" if what == "space" else "InodesLow"]
+            limit = limits.get("DiskSpaceLow" if what == "space" else "InodesLow", NO_ROOM)
             if used < min(limit, NO_ROOM):
                 continue
             left = f"{size(one[free])} of {size(one[total])}" if what == "space" else f"{one[free]} of {one[total]}"
@@ -185,8 +187,10 @@ def disk(host: str, spaces: t.Sequence[Seen], limits: t.Mapping[str, float]) -> 
 
 def clock(host: str, told: float, before: float, after: float, limits: t.Mapping[str, float]) -> list[Finding]:
     """C(before), C(after): the control node's clock around the look."""
+    if "ClockSkew" not in limits:
+        return []
     off = clock_off(told, before, after)
-    if abs(off) <= limits.get("ClockSkew", SKEW):
+    if abs(off) <= limits["ClockSkew"]:
         return [Finding(CLOCK, "ok", host, "", f"The clock of {host} is right")]
     way = "ahead of" if off > 0 else "behind"
     return [

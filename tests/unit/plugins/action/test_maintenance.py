@@ -280,6 +280,16 @@ def test_a_host_is_asked_once_for_all_that_its_groups_want(doctor: Controller) -
     assert {one["name"] for one in args["components"]} == set(names)
 
 
+def test_an_alert_that_is_switched_off_has_no_threshold(doctor: Controller) -> None:
+    doctor.variables["group_names"] = []
+    doctor.variables["hostvars"]["mon1"]["prometheus_thresholds"] = {"DiskSpaceLow": None, "ClockSkew": None}
+    nearly = {"path": "/", "bytes": 100, "free": 5, "inodes": 0, "inodes_free": 0}
+    doctor.answers["components_info"] = {"components": {}, "host": {"time": 0.0, "spaces": [nearly]}}
+    look = examined(doctor, "host")
+    assert bad(look) == []
+    assert "clock" not in {one.check for one in look.findings}
+
+
 def test_a_host_that_is_away_is_a_finding(doctor: Controller) -> None:
     doctor.answers["components_info"] = AnsibleConnectionFailure("ssh: Could not resolve hostname mon1")
     (found,) = examined(doctor, "host").findings

@@ -161,6 +161,13 @@ def test_clock(off: float, what: str) -> None:
     assert [one.what for one in bad(look(seen(), off=off))] == ([what] if what else [])
 
 
+def test_without_its_alert_only_a_full_disk_is_said() -> None:
+    full = {**SPACE, "free": 5 * GIB}
+    assert hosts.disk("app1", [full], {})[0].severity == "ok"
+    assert hosts.disk("app1", [{**full, "free": GIB}], {})[0].severity == "broken"
+    assert hosts.clock("app1", NOW + 90, NOW, NOW, {}) == []
+
+
 def test_a_host_that_cannot_be_reached() -> None:
     (found,) = hosts.unreachable("app1", "ssh: connect to host app1 port 22: No route to host").findings
     assert (found.check, found.severity, found.host) == ("reached", "broken", "app1")
