@@ -17,14 +17,16 @@ LONGEST = 1200  # characters of a journal that leave the host
 HIDDEN = "***"
 SHORTEST = 6  # of a secret: a shorter one would take words and ports out of what is shown
 
-_SECRET = r"[\w.-]*(?:password|passwd|secret|token|api_?key|credentials?)"
+_SECRET = r"(?:password|passwd|passphrase|secret|token|credentials?|(?:api|access|secret|private)_?key)"
 _VALUE = r"\\?\"[^\"]*\"|'[^']*'|[^\s,;&]+"
 _PATTERNS = (
-    (re.compile(r"(://[^\s:/@]*):[^\s/@]+@"), rf"\1:{HIDDEN}@"),
+    (re.compile(r"(://[^\s:/@]*):[^\s/]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"\b(Basic|Bearer) [\w.~+/=-]{6,}"), rf"\1 {HIDDEN}"),
-    (re.compile(rf"({_SECRET}\\?[\"']?)(=\s*|:\s*(?=\\?[\"']))({_VALUE})", re.IGNORECASE), rf"\1\2{HIDDEN}"),
+    (re.compile(rf"({_SECRET}\\?[\"']?)(\s*=\s*|:\s*(?=\\?[\"']))({_VALUE})", re.IGNORECASE), rf"\1\2{HIDDEN}"),
 )
-_STATED = re.compile(rf"^\s*[\"']?{_SECRET}[\"']?\s*[=:]\s*[\"']?(.*?)[\"',]*\s*$", re.IGNORECASE)
+_STATED = re.compile(rf"^\s*[\"']?[\w.-]*{_SECRET}[\"']?\s*[=:]\s*[\"']?(.*?)[\"',]*\s*$", re.IGNORECASE)
+_PASSWORD_FILE = "pgpass"  # PostgreSQL's own, of lines host:port:database:user:password
+_FIELD_END = re.compile(r"(?<!\\)(?:\\\\)*:")
 
 
 def unit(layout: Layout) -> dict[str, t.Any]:
@@ -69,7 +71,15 @@ def known_secrets(layout: Layout) -> set[str]:
             continue
         lines = text.splitlines()
         found.update(lines if len(lines) == 1 else (match[1] for line in lines if (match := _STATED.match(line))))
+        if name == _PASSWORD_FILE:
+            found.update(form for line in lines for form in _last_field(line))
     return {secret for secret in found if len(secret) >= SHORTEST}
+
+
+def _last_field(line: str) -> tuple[str, str]:
+    """The password of a line of pgpass, as it stands there and as it is sent."""
+    stated = _FIELD_END.split(line)[-1]
+    return stated, re.sub(r"\\(.)", r"\1", stated)
 
 
 def without_secrets(text: str, secrets: t.Iterable[str] = ()) -> str:

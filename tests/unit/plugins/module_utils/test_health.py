@@ -51,6 +51,11 @@ def test_when_it_was_started() -> None:
         ("password=hunter2 user=shop", "password=*** user=shop"),
         ('level=error smtp_auth_password="a b c" next', "level=error smtp_auth_password=*** next"),
         ('{"api_key": "abc", "x": 1}', '{"api_key": ***, "x": 1}'),
+        ('password = "hunter2" next', "password = *** next"),
+        ("aws_secret_access_key = AKIA/x secret_key=abc", "aws_secret_access_key = *** secret_key=***"),
+        ("access_key: 'abc', private-x: 1", "access_key: ***, private-x: 1"),
+        ("privatekey=abc passphrase=def", "privatekey=*** passphrase=***"),
+        ("GET http://a:p@ss@b/x", "GET http://a:***@b/x"),
         ("dsn=x&token=abc&y=1", "dsn=x&token=***&y=1"),
         # What is said about a secret is none.
         ("open /etc/x/secrets/token: no such file", "open /etc/x/secrets/token: no such file"),
@@ -69,6 +74,22 @@ def test_secrets_of_a_component(layout: Layout) -> None:
     (folder / "url").write_text("https://hooks.example.com/T0/abc\n")
     (folder / "web.yml").write_text("basic_auth_users:\n  monitoring: $2y$10$x\nclient_secret: 'abcdefgh'\n")
     assert _health.known_secrets(layout) == {"https://hooks.example.com/T0/abc", "abcdefgh"}
+
+
+def test_passwords_of_databases_are_secrets_by_themselves(layout: Layout) -> None:
+    folder = Path(layout.secrets)
+    folder.mkdir(parents=True)
+    (folder / "pgpass").write_text("db1:5432:shop:me:hunter2hunter2\n\\:\\:1:5432:*:me:with\\:colon\\\\\n")
+    found = _health.known_secrets(layout)
+    assert found == {"hunter2hunter2", r"with\:colon\\", "with:colon\\"}
+    (folder / "pgpass").write_text("db1:5432:shop:me:hunter2hunter2\n")
+    assert "hunter2hunter2" in _health.known_secrets(layout)
+
+
+def test_a_long_line_takes_no_time() -> None:
+    begun = time.monotonic()
+    _health.without_secrets("x" * 200_000)
+    assert time.monotonic() - begun < 1
 
 
 def test_an_unfinished_change(layout: Layout) -> None:
