@@ -61,6 +61,8 @@ class ActionModule(ActionBase):
             if not self.is_doctor:
                 raise
             found = self._cannot(Refused(str(error)))
+        if self.is_doctor:  # what is registered is shown by -v, and kept by those that run playbooks for others
+            found = doctor.shown(found)
         return {"changed": self.changed, "look": found.as_data(), **result}
 
     def _completed(self, args: Variables) -> Variables:

@@ -153,7 +153,7 @@ def settled(look: Look) -> Look:
     dead = {(one.host, one.component) for one in broken if one.check == hosts.UNIT}
     unasked: dict[str, list[str]] = {}
     found: dict[tuple[str, ...], Finding] = {}
-    for one in map(_shown, look.findings):
+    for one in shown(look).findings:
         if one.check == AWAY and one.host in away:
             unasked.setdefault(one.host, []).append(one.component)
             continue
@@ -166,9 +166,14 @@ def settled(look: Look) -> Look:
     return look._replace(findings=[_with_unasked(one, unasked.get(one.host, [])) for one in found.values()])
 
 
-def _shown(one: Finding) -> Finding:
+def shown(look: Look) -> Look:
     """Without secrets: an address that is scraped or probed may hold one."""
-    return one._replace(what=without_secrets(one.what), evidence=without_secrets(one.evidence))
+    return look._replace(
+        findings=[
+            one._replace(what=without_secrets(one.what), evidence=without_secrets(one.evidence))
+            for one in look.findings
+        ]
+    )
 
 
 def _with_unasked(one: Finding, names: t.Sequence[str]) -> Finding:

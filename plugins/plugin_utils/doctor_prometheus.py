@@ -9,8 +9,9 @@ Also what it knows of others: notifications that fail, lines that agents gave up
 from __future__ import annotations
 
 import typing as t
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from ..module_utils._health import without_secrets
 from . import maintenance_alerts as alerts
 from .maintenance_answers import Answers
 from .probes import PROBES
@@ -160,7 +161,7 @@ def targets(host: str, answers: Answers, jobs: t.Sequence[Map]) -> list[Finding]
     findings = [down(one) for one in active if one["health"] == "down"]
     findings += missing(host, [(job, target) for job, target, seen in found if seen is None])
     if foreign:
-        names = listed(f"{one['scrapePool']} {one['labels'].get('instance', one['scrapeUrl'])}" for one in foreign)
+        names = listed(f"{one['scrapePool']} {one['labels'].get('instance') or readable(one['scrapeUrl'])}" for one in foreign)
         cause = "They were taken out of the inventory, or have another address or label now."
         fix = "run site.yml --tags prometheus on the Prometheus host; targets follow within 30 s"
         what = f"{counted(len(foreign), 'target')} of {host} the inventory does not have"
@@ -195,7 +196,8 @@ def missing(host: str, gone: t.Sequence[tuple[str, Map]]) -> list[Finding]:
 
 def down(target: Map) -> Finding:
     """One that is scraped and does not answer as it should."""
-    labels, said = target["labels"], str(target.get("lastError", ""))
+    labels, said = target["labels"], readable(str(target.get("lastError", "")))
+    url = readable(str(target["scrapeUrl"]))
     job, instance = str(target["scrapePool"]), str(labels.get("instance", ""))
     # What a probe is about is not the host that is asked: that is the exporter's.
     asked = str(labels.get("prober") or instance)
@@ -208,10 +210,18 @@ def down(target: Map) -> Finding:
         asked,
         name,
         f"{job} of {instance}{more} is down",
-        f"{target['scrapeUrl']}: {said}" if said else str(target["scrapeUrl"]),
+        f"{url}: {said}" if said else url,
         cause,
         fix.format(host=asked, job=name),
     )
+
+
+def readable(said: str) -> str:
+    """With the parameters of addresses as people write them, so that a secret among them is known for one.
+
+    What is a password before that, may have a slash in it afterwards.
+    """
+    return unquote(without_secrets(said))
 
 
 def explained(said: str, job: str) -> tuple[str, str]:

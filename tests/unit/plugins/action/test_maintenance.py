@@ -324,6 +324,21 @@ def test_prometheus_is_asked_once_for_what_the_inventory_wants(doctor: Controlle
     assert next(iter(args["paths"])) == "runtime"
 
 
+def test_what_is_registered_holds_no_secret(doctor: Controller) -> None:
+    down = {
+        "scrapePool": "probe",
+        "health": "down",
+        "labels": {"instance": "shop", "target": "https://user:hunter2@shop/"},
+        "discoveredLabels": {},
+        "scrapeUrl": "http://mon1:9115/probe?target=https%3A%2F%2Fuser%3Ahunter2%40shop%2F%3Ftoken%3Dtopsecret",
+        "lastError": "EOF",
+    }
+    doctor.answers["component_api_info"] = info(targets={"activeTargets": [down]})
+    result = repr(doctor.run("maintenance_look", routine="doctor", component="prometheus"))
+    assert "https://user:***@shop/?token=***" in result
+    assert not {word for word in ("hunter2", "topsecret") if word in result}
+
+
 def test_a_wrong_inventory_is_a_finding(doctor: Controller) -> None:
     doctor.variables["hostvars"]["mon1"]["monitoring_services"] = [{"name": "shop"}]
     (found,) = examined(doctor, "prometheus").findings

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import promql_parser as promql
 import pytest
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_prometheus as prometheus
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Answers
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
 
 from tests.fixtures import known
 
@@ -171,6 +172,15 @@ def test_a_probe_is_a_matter_of_its_prober() -> None:
     found = prometheus.down(one)
     assert (found.host, found.component) == ("mon1", "blackbox_exporter")
     assert found.what == "probe of app1 http://app1:8080/health is down"
+
+
+def test_an_address_in_a_parameter_is_shown_without_its_secrets() -> None:
+    asked = "http://mon1:9115/probe?module=http_2xx&target=https%3A%2F%2Fuser%3Ahunter%252F2%40shop%2F%3Ftoken%3Dabc"
+    one = {"scrapePool": "probe", "labels": {"instance": "shop"}, "scrapeUrl": asked}
+    found = prometheus.down({**one, "lastError": f'Get "{asked}": context deadline exceeded'})
+    (shown,) = doctor.shown(Look([found])).findings
+    address = "http://mon1:9115/probe?module=http_2xx&target=https://user:***@shop/?token=***"
+    assert shown.evidence == f'{address} Get "{address} context deadline exceeded'
 
 
 def test_hosts_that_nobody_scrapes() -> None:
