@@ -24,7 +24,9 @@ RUNTIME = {"runtime": "/api/v1/status/runtimeinfo"}
 SCRAPES = {**RUNTIME, "targets": "/api/v1/targets?state=active"}
 PATHS = {**SCRAPES, **alerts.PATHS, "alertmanagers": "/api/v1/alertmanagers"}
 QUERIES = {
-    "untold": "sum by (alertmanager) (increase(prometheus_notifications_errors_total[15m])) > 0",
+    # A Prometheus knows this of all others, too.
+    "untold": "sum by (instance, alertmanager)"
+    ' (increase(prometheus_notifications_errors_total{job="prometheus"}[5m])) > 0',
     "failed": "sum by (instance, integration, reason) (increase(alertmanager_notifications_failed_total[1h])) > 0",
     "dropped": "sum by (instance, job, reason) (increase(promtail_dropped_entries_total[1h])"
     " or increase(loki_write_dropped_entries_total[1h])) > 0",
@@ -128,8 +130,9 @@ def look(
 
 
 def identity(target: Map) -> dict[str, str]:
-    """The labels by which Prometheus knows a target before it relabels it."""
-    return {**{key: str(value) for key, value in target["labels"].items()}, "__address__": target["targets"][0]}
+    """The labels by which Prometheus knows a target before it relabels it. It drops those that are empty."""
+    labels = {key: str(value) for key, value in target["labels"].items() if str(value) != ""}
+    return {**labels, "__address__": target["targets"][0]}
 
 
 def matched(jobs: t.Sequence[Map], active: t.Sequence[Map]) -> tuple[list[tuple[str, Map, Map | None]], list[Map]]:
@@ -294,15 +297,17 @@ def told(host: str, answers: Answers, expected: t.Sequence[str]) -> list[Finding
     findings += [
         Finding(
             ALERTING,
-            "broken",
+            "warning",  # one error is enough, such as that of an Alertmanager that was restarted
             host,
             NAME,
             f"Prometheus could not hand alerts to {_netloc(one.labels.get('alertmanager', ''))}",
-            f"about {counted(max(1, round(one.last)), 'alert')} within 15 minutes",
-            "Alertmanager did not answer, or refused the password.",
-            f"site.yml --tags alertmanager,prometheus; journalctl -u prometheus on {host} has the reason",
+            f"about {counted(max(1, round(one.last)), 'alert')} within 5 minutes",
+            "Alertmanager did not answer, as while it is restarted, or refused the password.",
+            f"look again in five minutes; then site.yml --tags alertmanager,prometheus, and journalctl -u prometheus "
+            f"on {host} has the reason",
         )
         for one in answers.series("untold")
+        if one.labels.get("instance") == host
     ]
     if not known and not expected:
         what = "Alerts go nowhere: the inventory has no Alertmanager"

@@ -87,6 +87,13 @@ def test_every_target_of_the_inventory_is_recognised(version: str) -> None:
     assert databases == {"": "/metrics", "shop": "/probe"}
 
 
+def test_a_target_with_an_empty_label_is_recognised() -> None:
+    jobs = copy.deepcopy(JOBS)
+    jobs[0]["targets"][0]["labels"]["team"] = ""
+    found, _foreign = prometheus.matched(jobs, recorded()["targets"]["data"]["activeTargets"])
+    assert all(seen for _job, _target, seen in found)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_why_each_is_down(version: str) -> None:
     found = {(one.component, one.host, one.what): one for one in look(recorded(version)) if one.check == "targets"}
@@ -232,7 +239,10 @@ def test_no_alertmanager_at_all() -> None:
 
 def test_what_fails_elsewhere() -> None:
     answers = {
-        "untold": vector(({"alertmanager": "http://10.0.0.2:9093/api/v2/alerts"}, 7.2)),
+        "untold": vector(
+            ({"instance": "mon1", "alertmanager": "http://10.0.0.2:9093/api/v2/alerts"}, 7.2),
+            ({"instance": "mon2", "alertmanager": "http://10.0.0.2:9093/api/v2/alerts"}, 3),  # its own look says so
+        ),
         "failed": vector(({"instance": "mon1", "integration": "email", "reason": "clientError"}, 3)),
         "dropped": vector(({"instance": "app1", "job": "alloy", "reason": "line_too_long"}, 0.4)),
         "databases": vector(({"instance": "db1", "job": "postgres_exporter"}, 0)),
@@ -243,7 +253,7 @@ def test_what_fails_elsewhere() -> None:
     }
     found = prometheus.look("mon1", Answers(answers), [], [], False).findings
     assert [(one.check, one.severity, one.host, one.component, one.what) for one in found] == [
-        ("alerting", "broken", "mon1", "prometheus", "Prometheus could not hand alerts to 10.0.0.2:9093"),
+        ("alerting", "warning", "mon1", "prometheus", "Prometheus could not hand alerts to 10.0.0.2:9093"),
         ("notifications", "broken", "mon1", "alertmanager", "Notifications by email fail"),
         ("logs", "warning", "app1", "alloy", "Lines of app1 were given up"),
         ("databases", "broken", "db1", "postgres_exporter", "PostgreSQL of db1 does not let the exporter in"),
