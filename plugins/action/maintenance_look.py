@@ -16,15 +16,14 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import (
     doctor,
     doctor_hosts,
     doctor_loki,
+    doctor_prometheus,
     logs,
     maintenance,
     role_facts,
-    scrape,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.dashboard_tree import right_tree
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Refused
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_spec import LOOK_SPEC
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.probes import probe_jobs
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER
 
@@ -46,6 +45,7 @@ class ActionModule(ActionBase):
         self.changed = False
         self.component = str(args["component"])
         self.is_doctor = args["routine"] == doctor.ROUTINE
+        self.beside = Look()  # what is known without asking anybody
         result: Variables = {}
         try:
             if self.component == "grafana" and not self.is_doctor:
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
                 raise
             found = self._cannot(Refused(str(error)))
         if self.is_doctor:  # what is registered is shown by -v, and kept by those that run playbooks for others
-            found = doctor.shown(found)
+            found = doctor.shown(self.beside + found)
         return {"changed": self.changed, "look": found.as_data(), **result}
 
     def _completed(self, args: Variables) -> Variables:
@@ -126,18 +126,14 @@ class ActionModule(ActionBase):
         return self.variables["hostvars"][servers[0]].get(f"prometheus_{option}")
 
     def _doctors_prometheus(self, _args: Variables) -> Variables:
-        groups, hostvars = self.variables["groups"], self.variables["hostvars"]
-        jobs = scrape.scrape_jobs(groups, hostvars)
-        jobs += probe_jobs(jobs, groups["all"], hostvars)
-        addresses = [target["targets"][0] for target in scrape.alert_targets(jobs)]
         agent = boolean(self._option("prometheus", "agent"))
-        return {
-            "jobs": jobs,
-            "alertmanagers": [] if agent else addresses,
-            "agent": agent,
-            "unscraped": check_type_list(self._option(doctor.ROUTINE, "unscraped")),
-            "hosts": groups["all"],
-        }
+        excepted = check_type_list(self._option(doctor.ROUTINE, "unscraped"))
+        try:
+            inventory = doctor_prometheus.inventory(self.variables["groups"], self.variables["hostvars"], excepted)
+        except AnsibleError as error:
+            self.beside += doctor.unresolved(str(error))
+            inventory = None
+        return {"inventory": inventory, "agent": agent}
 
     def _doctors_alertmanager(self, _args: Variables) -> Variables:
         return {"members": logs.present("alertmanager", self.variables["groups"], self.variables["hostvars"])}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible.errors import AnsibleError
+
 from ..module_utils._health import without_secrets
 from . import doctor_alertmanager as alertmanager
 from . import doctor_grafana as grafana
@@ -44,8 +46,7 @@ def _answers(name: str, args: Args, ask: Ask, paths: t.Mapping[str, str]) -> Ans
 
 def prometheus_look(host: str, args: Args, ask: Ask) -> Look:
     answers = _answers("prometheus", args, ask, prometheus.paths(args["agent"]))
-    lost = prometheus.unscraped(args["hosts"], args["jobs"], args["unscraped"])
-    return prometheus.look(host, answers, args["jobs"], args["alertmanagers"], args["agent"]) + Look(lost)
+    return prometheus.look(host, answers, args["inventory"], args["agent"])
 
 
 def alertmanager_look(host: str, args: Args, ask: Ask) -> Look:
@@ -108,7 +109,23 @@ def patients(
     """The hosts that are to be looked at, by the look. A Prometheus agent is asked, too."""
     known = [name for name in role_facts.components() if groups.get(name)]
     found = {"host": list(dict.fromkeys(host for name in known for host in groups[name]))}
-    return found | {name: present(name, groups, hostvars) for name in LOOKS if name != "host"}
+    return found | {name: _present(name, groups, hostvars) for name in LOOKS if name != "host"}
+
+
+def _present(
+    name: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> list[str]:
+    """Also a host whose state cannot be resolved: that nobody looked there must be told."""
+    found: list[str] = []
+    for host in groups.get(name, []):
+        try:
+            found += present(name, {name: [host]}, hostvars)
+        except AnsibleError:
+            found.append(host)
+    return found
+
+
+CORRECT = "correct what is said; site.yml --tags preflight names all that is wrong with the variables"
 
 
 def failed(host: str, component: str, said: str) -> Look:
@@ -116,8 +133,14 @@ def failed(host: str, component: str, said: str) -> Look:
     what = f"{host if component == 'host' else component} could not be asked"
     cause = "A variable of this host cannot be resolved, or the answer is one that the doctor does not understand."
     name = "" if component == "host" else component
-    fix = "correct what is said; site.yml --tags preflight names all that is wrong with the variables"
-    return Look([Finding("access", "broken", host, name, what, said, cause, fix)])
+    return Look([Finding("access", "broken", host, name, what, said, cause, CORRECT)])
+
+
+def unresolved(said: str) -> Look:
+    """Of an inventory that does not tell what is to be scraped. What else the doctor asks, it asks nevertheless."""
+    what = "The inventory does not tell what Prometheus is to scrape"
+    cause = "Something is wrong with the variables of a host, so site.yml would fail; targets were not compared."
+    return Look([Finding("inventory", "broken", "", "prometheus", what, said, cause, CORRECT)])
 
 
 def left_out(seen: t.Mapping[str, t.Collection[str]], wanted: t.Mapping[str, t.Collection[str]], limited: bool) -> Look:

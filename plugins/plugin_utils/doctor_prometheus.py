@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote, urlsplit
 from ..module_utils._health import without_secrets
 from . import maintenance_alerts as alerts
 from .maintenance_answers import Answers
-from .probes import PROBES
+from .probes import PROBES, probe_jobs
 from .report import Finding, Look, counted, listed
-from .scrape import COMPONENTS
+from .scrape import COMPONENTS, HostVars, alert_targets, scrape_jobs
 
 ACCESS, TARGETS, RULES, CONFIG, ALERTING = "access", "targets", "rules", "configuration", "alerting"
 NAME = "prometheus"
@@ -35,6 +35,22 @@ QUERIES = {
 }
 
 Map = t.Mapping[str, t.Any]
+
+
+class Inventory(t.NamedTuple):
+    """What is to be scraped, and who is to be told: C(alertmanagers) as host:port, C(unscraped) as hosts."""
+
+    jobs: t.Sequence[Map]
+    alertmanagers: t.Sequence[str] = ()
+    unscraped: t.Sequence[str] = ()
+
+
+def inventory(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, excepted: t.Collection[str]) -> Inventory:
+    """Raises AnsibleError where a variable is wrong. C(excepted): hosts that nobody is to scrape."""
+    jobs = scrape_jobs(groups, hostvars)
+    jobs += probe_jobs(jobs, groups["all"], hostvars)
+    told = [target["targets"][0] for target in alert_targets(jobs)]
+    return Inventory(jobs, told, unscraped(groups["all"], jobs, excepted))
 
 
 class Fault(t.NamedTuple):
@@ -115,14 +131,13 @@ def paths(agent: bool) -> dict[str, str]:
     return {**PATHS, **{name: f"/api/v1/query?query={quote(expr)}" for name, expr in QUERIES.items()}}
 
 
-def look(
-    host: str, answers: Answers, jobs: t.Sequence[Map], expected_alertmanagers: t.Sequence[str], agent: bool
-) -> Look:
-    """C(jobs): what the inventory wants to be scraped; C(expected_alertmanagers): host:port of each."""
-    findings = [*configuration(host, answers), *targets(host, answers, jobs)]
+def look(host: str, answers: Answers, wanted: Inventory | None, agent: bool) -> Look:
+    """Without C(wanted) nothing is compared with it."""
+    findings = [*configuration(host, answers), *targets(host, answers, wanted)]
     if not agent:
-        findings += rules(host, answers) + told(host, answers, expected_alertmanagers)
+        findings += rules(host, answers) + told(host, answers, wanted)
         findings += notifications(answers) + dropped(answers) + databases(answers) + probes(answers)
+    findings += nobodys(wanted.unscraped) if wanted else []
     return Look(findings + answers.problems(ACCESS, host))
 
 
@@ -156,15 +171,17 @@ def matched(jobs: t.Sequence[Map], active: t.Sequence[Map]) -> tuple[list[tuple[
     return found, foreign
 
 
-def targets(host: str, answers: Answers, jobs: t.Sequence[Map]) -> list[Finding]:
+def targets(host: str, answers: Answers, wanted: Inventory | None) -> list[Finding]:
     if answers.data("targets") is None:
         return []
     active = answers.data("targets")["activeTargets"]
-    found, foreign = matched(jobs, active)
+    found, foreign = matched(wanted.jobs, active) if wanted else ([], [])
     findings = [down(one) for one in active if one["health"] == "down"]
     findings += missing(host, [(job, target) for job, target, seen in found if seen is None])
     if foreign:
-        names = listed(f"{one['scrapePool']} {one['labels'].get('instance') or readable(one['scrapeUrl'])}" for one in foreign)
+        names = listed(
+            f"{one['scrapePool']} {one['labels'].get('instance') or readable(one['scrapeUrl'])}" for one in foreign
+        )
         cause = "They were taken out of the inventory, or have another address or label now."
         fix = "run site.yml --tags prometheus on the Prometheus host; targets follow within 30 s"
         what = f"{counted(len(foreign), 'target')} of {host} the inventory does not have"
@@ -172,7 +189,7 @@ def targets(host: str, answers: Answers, jobs: t.Sequence[Map]) -> list[Finding]
     waiting = sum(one["health"] == "unknown" for one in active)
     if not findings:
         said = counted(len(active), "target") + (f", {waiting} of them not scraped yet" if waiting else "")
-        what = f"Every target of {host} is there and up"
+        what = f"Every target of {host} is {'there and ' if wanted else ''}up"
         findings.append(Finding(TARGETS, "ok", host, NAME, what, said))
     return findings
 
@@ -275,10 +292,11 @@ def rules(host: str, answers: Answers) -> list[Finding]:
     return alerts.failing(host, known) + alerts.watchdog(host, [one for one in known if one["type"] == "alerting"])
 
 
-def told(host: str, answers: Answers, expected: t.Sequence[str]) -> list[Finding]:
+def told(host: str, answers: Answers, wanted: Inventory | None) -> list[Finding]:
     """Whether the Alertmanagers of the inventory get its alerts."""
     if answers.data("alertmanagers") is None:
         return []
+    expected = wanted.alertmanagers if wanted else []
     known = [_netloc(one["url"]) for one in answers.data("alertmanagers")["activeAlertmanagers"]]
     findings = [
         Finding(
@@ -309,11 +327,12 @@ def told(host: str, answers: Answers, expected: t.Sequence[str]) -> list[Finding
         for one in answers.series("untold")
         if one.labels.get("instance") == host
     ]
-    if not known and not expected:
+    if not known and not expected and wanted:
         what = "Alerts go nowhere: the inventory has no Alertmanager"
         fix = "put a host into the group alertmanager, and run site.yml"
         return [Finding(ALERTING, "warning", host, NAME, what, "", "", fix)]
-    return findings or [Finding(ALERTING, "ok", host, NAME, "Prometheus hands its alerts to " + listed(known))]
+    what = f"Prometheus hands its alerts to {listed(known) or 'nobody'}"
+    return findings or [Finding(ALERTING, "ok" if known else "warning", host, NAME, what)]
 
 
 def _netloc(url: str) -> str:
@@ -384,11 +403,15 @@ def probes(answers: Answers) -> list[Finding]:
     return findings
 
 
-def unscraped(hosts: t.Iterable[str], jobs: t.Sequence[Map], excepted: t.Collection[str]) -> list[Finding]:
+def unscraped(hosts: t.Iterable[str], jobs: t.Sequence[Map], excepted: t.Collection[str]) -> list[str]:
     """Hosts of the inventory of which nobody knows anything. C(excepted): those that are meant so."""
     asked = [target for job in jobs if job["name"] != PROBES for target in job["targets"]]
     known = {str(target["labels"].get("instance")) for target in asked}
-    lost = [one for one in hosts if one not in known and one not in excepted]
+    return [one for one in hosts if one not in known and one not in excepted]
+
+
+def nobodys(lost: t.Sequence[str]) -> list[Finding]:
+    """One finding for all hosts that nobody scrapes."""
     if not lost:
         return []
     return [

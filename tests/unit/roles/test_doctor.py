@@ -98,9 +98,16 @@ def test_where_no_password_is_known_it_makes_none(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == ["doctor", "hosts.yml"]
 
 
+def test_a_state_that_cannot_be_resolved_leaves_the_report(tmp_path: Path) -> None:
+    run = play(tmp_path, PASSWORDS + ', loki_state: "{{ of_nobody }}"')
+    found = {one["component"]: one["evidence"] for one in run.report["findings"] if one["check"] == "access"}
+    assert "of_nobody" in found["loki"], run.output
+
+
 def test_variables_that_cannot_be_resolved_are_findings(tmp_path: Path) -> None:
     run = play(tmp_path, PASSWORDS + ', monitoring_services: "{{ of_nobody }}", grafana_admin_user: "{{ nowhere }}"')
-    found = {one["component"]: one["evidence"] for one in run.report["findings"] if one["check"] == "access"}
+    said = [one for one in run.report["findings"] if one["check"] in ("access", "inventory")]
+    found = {one["component"]: one["evidence"] for one in said}
     assert set(found) == {"prometheus", "grafana"}, run.output
     assert "of_nobody" in found["prometheus"]
     assert "nowhere" in found["grafana"]

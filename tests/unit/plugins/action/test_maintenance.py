@@ -341,9 +341,13 @@ def test_what_is_registered_holds_no_secret(doctor: Controller) -> None:
 
 def test_a_wrong_inventory_is_a_finding(doctor: Controller) -> None:
     doctor.variables["hostvars"]["mon1"]["monitoring_services"] = [{"name": "shop"}]
-    (found,) = examined(doctor, "prometheus").findings
-    assert (found.severity, found.what) == ("broken", "prometheus could not be asked")
+    doctor.answers["component_api_info"] = info(targets={"activeTargets": []})
+    (found,) = bad(examined(doctor, "prometheus"))
+    assert (found.check, found.severity) == ("inventory", "broken")
     assert "lacks port" in found.evidence
+    # The rest is asked nevertheless; and where it cannot be, that is a second finding.
+    doctor.answers["component_api_info"] = {"failed": True, "msg": "no"}
+    assert [one.check for one in bad(examined(doctor, "prometheus"))] == ["inventory", "access"]
 
 
 def test_without_a_password_nobody_is_asked(doctor: Controller) -> None:

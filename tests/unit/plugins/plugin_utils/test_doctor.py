@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor, maintenance
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
 
@@ -60,6 +61,22 @@ def test_whom_it_looks_at() -> None:
         "loki": [],
         "grafana": [],
     }
+
+
+class Undefined(dict[str, t.Any]):
+    """Variables of a host among which is a template that cannot be resolved."""
+
+    def get(self, key: str, default: t.Any = None) -> t.Any:
+        if key == "loki_state":
+            raise AnsibleError("'of_nobody' is undefined")
+        return super().get(key, default)
+
+
+def test_a_host_whose_state_is_unknown_is_one_to_look_at() -> None:
+    hostvars = {**HOSTVARS, "mon1": Undefined()}
+    assert doctor.patients(GROUPS, hostvars)["loki"] == ["mon1"]
+    found = maintenance.gathered("doctor", hostvars, GROUPS["all"], GROUPS).findings
+    assert "loki of 1 host was not asked" in [one.what for one in found]
 
 
 @pytest.mark.parametrize(("limited", "severity"), [(True, "warning"), (False, "broken")])

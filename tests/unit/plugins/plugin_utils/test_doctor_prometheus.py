@@ -63,7 +63,12 @@ JOBS = [
 
 
 def look(answers: dict[str, t.Any], jobs: t.Any = JOBS, agent: bool = False) -> list[Finding]:
-    return list(prometheus.look("mon1", Answers(answers, NOW), jobs, ["127.0.0.1:39093"], agent).findings)
+    wanted = prometheus.Inventory(jobs, ["127.0.0.1:39093"])
+    return list(prometheus.look("mon1", Answers(answers, NOW), wanted, agent).findings)
+
+
+def to(*alertmanagers: str) -> prometheus.Inventory:
+    return prometheus.Inventory([], alertmanagers)
 
 
 def bad(findings: t.Iterable[Finding]) -> list[Finding]:
@@ -158,15 +163,17 @@ def test_jobs_of_the_users_own_are_not_foreign() -> None:
     own = copy.deepcopy(answers["targets"]["data"]["activeTargets"][-1])
     own["scrapePool"] = own["labels"]["job"] = own["discoveredLabels"]["job"] = "own"
     answers["targets"]["data"]["activeTargets"] = [{**own, "health": "up"}]
-    assert bad(prometheus.targets("mon1", Answers(answers), [])) == []
+    assert bad(prometheus.targets("mon1", Answers(answers), prometheus.Inventory([]))) == []
 
 
 def test_all_up() -> None:
     answers = recorded()
     for one in answers["targets"]["data"]["activeTargets"]:
         one.update(health="up", lastError="")
-    (found,) = prometheus.targets("mon1", Answers(answers), JOBS)
+    (found,) = prometheus.targets("mon1", Answers(answers), prometheus.Inventory(JOBS))
     assert (found.severity, found.what, found.evidence) == ("ok", "Every target of mon1 is there and up", "7 targets")
+    (found,) = prometheus.targets("mon1", Answers(answers), None)
+    assert (found.severity, found.what) == ("ok", "Every target of mon1 is up")
 
 
 def test_a_probe_is_a_matter_of_its_prober() -> None:
@@ -192,10 +199,21 @@ def test_an_address_in_a_parameter_is_shown_without_its_secrets() -> None:
 
 def test_hosts_that_nobody_scrapes() -> None:
     jobs = [*JOBS, job("probe", target("x", instance="lb1"))]
-    (found,) = prometheus.unscraped(["app1", "mon1", "lb1", "bastion"], jobs, ["bastion"])
+    assert prometheus.unscraped(["app1", "mon1", "lb1", "bastion"], jobs, ["bastion"]) == ["lb1"]
+    (found,) = prometheus.nobodys(["lb1"])
     assert (found.severity, found.host) == ("warning", "lb1")
     assert found.what == "1 host of the inventory nobody scrapes: lb1"
-    assert prometheus.unscraped(["app1"], jobs, []) == []
+    assert prometheus.nobodys([]) == []
+
+
+def test_an_inventory_that_is_wrong_keeps_what_prometheus_says() -> None:
+    def said(wanted: prometheus.Inventory | None) -> set[str]:
+        return {one.check for one in prometheus.look("mon1", Answers(recorded()), wanted, False).findings}
+
+    assert said(None) == said(prometheus.Inventory(JOBS))
+    nobody = Answers({"alertmanagers": {"data": {"activeAlertmanagers": []}}})
+    (found,) = prometheus.told("mon1", nobody, None)
+    assert (found.severity, found.what) == ("warning", "Prometheus hands its alerts to nobody")
 
 
 # --- configuration, rules, alerts ---
@@ -222,15 +240,15 @@ def test_rules_that_fail(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_alertmanagers(version: str) -> None:
     answers = Answers(recorded(version))
-    assert [one.severity for one in prometheus.told("mon1", answers, ["127.0.0.1:39093"])] == ["ok"]
-    (found,) = prometheus.told("mon1", answers, ["127.0.0.1:39093", "10.0.0.2:9093"])
+    assert [one.severity for one in prometheus.told("mon1", answers, to("127.0.0.1:39093"))] == ["ok"]
+    (found,) = prometheus.told("mon1", answers, to("127.0.0.1:39093", "10.0.0.2:9093"))
     assert (found.severity, found.what) == ("broken", "Prometheus does not send alerts to 10.0.0.2:9093")
     assert found.evidence == "it sends to 127.0.0.1:39093"
 
 
 def test_no_alertmanager_at_all() -> None:
     answers = Answers({"alertmanagers": {"data": {"activeAlertmanagers": []}}})
-    (found,) = prometheus.told("mon1", answers, [])
+    (found,) = prometheus.told("mon1", answers, to())
     assert (found.severity, found.what) == ("warning", "Alerts go nowhere: the inventory has no Alertmanager")
 
 
@@ -251,7 +269,7 @@ def test_what_fails_elsewhere() -> None:
         ),
         "alertmanagers": {"data": {"activeAlertmanagers": [{"url": "http://10.0.0.2:9093/api/v2/alerts"}]}},
     }
-    found = prometheus.look("mon1", Answers(answers), [], [], False).findings
+    found = prometheus.look("mon1", Answers(answers), to(), False).findings
     assert [(one.check, one.severity, one.host, one.component, one.what) for one in found] == [
         ("alerting", "warning", "mon1", "prometheus", "Prometheus could not hand alerts to 10.0.0.2:9093"),
         ("notifications", "broken", "mon1", "alertmanager", "Notifications by email fail"),
