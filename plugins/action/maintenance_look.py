@@ -15,8 +15,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import (
     doctor,
     doctor_hosts,
+    doctor_inventory,
     doctor_loki,
-    doctor_prometheus,
     logs,
     maintenance,
     role_facts,
@@ -129,7 +129,7 @@ class ActionModule(ActionBase):
         agent = boolean(self._option("prometheus", "agent"))
         excepted = check_type_list(self._option(doctor.ROUTINE, "unscraped"))
         try:
-            inventory = doctor_prometheus.inventory(self.variables["groups"], self.variables["hostvars"], excepted)
+            inventory = doctor_inventory.inventory(self.variables["groups"], self.variables["hostvars"], excepted)
         except AnsibleError as error:
             self.beside += doctor.unresolved(str(error))
             inventory = None

@@ -13,10 +13,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 from ..module_utils._health import without_secrets
 from . import maintenance_alerts as alerts
+from .doctor_inventory import Inventory
 from .maintenance_answers import Answers
-from .probes import PROBES, probe_jobs
+from .probes import PROBES
 from .report import Finding, Look, counted, listed
-from .scrape import COMPONENTS, HostVars, alert_targets, scrape_jobs
+from .scrape import COMPONENTS
 
 ACCESS, TARGETS, RULES, CONFIG, ALERTING = "access", "targets", "rules", "configuration", "alerting"
 NAME = "prometheus"
@@ -35,22 +36,6 @@ QUERIES = {
 }
 
 Map = t.Mapping[str, t.Any]
-
-
-class Inventory(t.NamedTuple):
-    """What is to be scraped, and who is to be told: C(alertmanagers) as host:port, C(unscraped) as hosts."""
-
-    jobs: t.Sequence[Map]
-    alertmanagers: t.Sequence[str] = ()
-    unscraped: t.Sequence[str] = ()
-
-
-def inventory(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, excepted: t.Collection[str]) -> Inventory:
-    """Raises AnsibleError where a variable is wrong. C(excepted): hosts that nobody is to scrape."""
-    jobs = scrape_jobs(groups, hostvars)
-    jobs += probe_jobs(jobs, groups["all"], hostvars)
-    told = [target["targets"][0] for target in alert_targets(jobs)]
-    return Inventory(jobs, told, unscraped(groups["all"], jobs, excepted))
 
 
 class Fault(t.NamedTuple):
@@ -136,7 +121,7 @@ def look(host: str, answers: Answers, wanted: Inventory | None, agent: bool) -> 
     findings = [*configuration(host, answers), *targets(host, answers, wanted)]
     if not agent:
         findings += rules(host, answers) + told(host, answers, wanted)
-        findings += notifications(answers) + dropped(answers) + databases(answers) + probes(answers)
+        findings += notifications(answers) + dropped(answers) + databases(answers, wanted) + probes(answers)
     findings += nobodys(wanted.unscraped) if wanted else []
     return Look(findings + answers.problems(ACCESS, host))
 
@@ -176,7 +161,7 @@ def targets(host: str, answers: Answers, wanted: Inventory | None) -> list[Findi
         return []
     active = answers.data("targets")["activeTargets"]
     found, foreign = matched(wanted.jobs, active) if wanted else ([], [])
-    findings = [down(one) for one in active if one["health"] == "down"]
+    findings = [down(one, wanted) for one in active if one["health"] == "down"]
     findings += missing(host, [(job, target) for job, target, seen in found if seen is None])
     if foreign:
         names = listed(
@@ -214,13 +199,14 @@ def missing(host: str, gone: t.Sequence[tuple[str, Map]]) -> list[Finding]:
     ]
 
 
-def down(target: Map) -> Finding:
+def down(target: Map, wanted: Inventory | None = None) -> Finding:
     """One that is scraped and does not answer as it should."""
     labels, said = target["labels"], readable(str(target.get("lastError", "")))
     url = readable(str(target["scrapeUrl"]))
     job, instance = str(target["scrapePool"]), str(labels.get("instance", ""))
     # What a probe is about is not the host that is asked: that is the exporter's.
-    asked = str(labels.get("prober") or instance)
+    address = str(target.get("discoveredLabels", {}).get("__address__", ""))
+    asked = str(labels.get("prober") or (wanted.host(job, address, instance) if wanted else instance))
     name = "blackbox_exporter" if job == PROBES else job
     cause, fix = explained(said, name)
     more = "".join(f" {labels[key]}" for key in ("database", "target") if labels.get(key))
@@ -376,17 +362,24 @@ def dropped(answers: Answers) -> list[Finding]:
     ]
 
 
-def databases(answers: Answers) -> list[Finding]:
+def databases(answers: Answers, wanted: Inventory | None) -> list[Finding]:
+    name = "postgres_exporter"
+    targets = [target for job in (wanted.jobs if wanted else ()) if job["name"] == name for target in job["targets"]]
+    addresses = {str(target["labels"].get("instance")): target["targets"][0] for target in targets}
+
+    def asker(instance: str) -> str:
+        return wanted.host(name, addresses.get(instance, ""), instance) if wanted else instance
+
     return [
         Finding(
             "databases",
             "broken",
-            one.labels.get("instance", ""),
-            "postgres_exporter",
+            asker(one.labels.get("instance", "")),
+            name,
             f"PostgreSQL of {one.labels.get('instance', '?')} does not let the exporter in",
             "pg_up is 0",
             "PostgreSQL does not run, or refuses the exporter's account.",
-            f"journalctl -u postgres_exporter on {one.labels.get('instance', 'its host')} has PostgreSQL's own words",
+            f"journalctl -u {name} on {asker(one.labels.get('instance', 'its host'))} has PostgreSQL's own words",
         )
         for one in answers.series("databases")
     ]
@@ -401,13 +394,6 @@ def probes(answers: Answers) -> list[Finding]:
         asked = one.labels.get("target", "")
         findings.append(Finding("probes", "broken", host, service, what, asked, cause, fix))
     return findings
-
-
-def unscraped(hosts: t.Iterable[str], jobs: t.Sequence[Map], excepted: t.Collection[str]) -> list[str]:
-    """Hosts of the inventory of which nobody knows anything. C(excepted): those that are meant so."""
-    asked = [target for job in jobs if job["name"] != PROBES for target in job["targets"]]
-    known = {str(target["labels"].get("instance")) for target in asked}
-    return [one for one in hosts if one not in known and one not in excepted]
 
 
 def nobodys(lost: t.Sequence[str]) -> list[Finding]:

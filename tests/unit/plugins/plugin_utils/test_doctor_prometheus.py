@@ -13,6 +13,7 @@ import promql_parser as promql
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_prometheus as prometheus
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor_inventory import Inventory, inventory
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Answers
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
 
@@ -63,12 +64,12 @@ JOBS = [
 
 
 def look(answers: dict[str, t.Any], jobs: t.Any = JOBS, agent: bool = False) -> list[Finding]:
-    wanted = prometheus.Inventory(jobs, ["127.0.0.1:39093"])
+    wanted = Inventory(jobs, ["127.0.0.1:39093"])
     return list(prometheus.look("mon1", Answers(answers, NOW), wanted, agent).findings)
 
 
-def to(*alertmanagers: str) -> prometheus.Inventory:
-    return prometheus.Inventory([], alertmanagers)
+def to(*alertmanagers: str) -> Inventory:
+    return Inventory([], alertmanagers)
 
 
 def bad(findings: t.Iterable[Finding]) -> list[Finding]:
@@ -163,14 +164,14 @@ def test_jobs_of_the_users_own_are_not_foreign() -> None:
     own = copy.deepcopy(answers["targets"]["data"]["activeTargets"][-1])
     own["scrapePool"] = own["labels"]["job"] = own["discoveredLabels"]["job"] = "own"
     answers["targets"]["data"]["activeTargets"] = [{**own, "health": "up"}]
-    assert bad(prometheus.targets("mon1", Answers(answers), prometheus.Inventory([]))) == []
+    assert bad(prometheus.targets("mon1", Answers(answers), Inventory([]))) == []
 
 
 def test_all_up() -> None:
     answers = recorded()
     for one in answers["targets"]["data"]["activeTargets"]:
         one.update(health="up", lastError="")
-    (found,) = prometheus.targets("mon1", Answers(answers), prometheus.Inventory(JOBS))
+    (found,) = prometheus.targets("mon1", Answers(answers), Inventory(JOBS))
     assert (found.severity, found.what, found.evidence) == ("ok", "Every target of mon1 is there and up", "7 targets")
     (found,) = prometheus.targets("mon1", Answers(answers), None)
     assert (found.severity, found.what) == ("ok", "Every target of mon1 is up")
@@ -188,6 +189,36 @@ def test_a_probe_is_a_matter_of_its_prober() -> None:
     assert found.what == "probe of app1 http://app1:8080/health is down"
 
 
+def test_an_instance_that_is_no_host_leads_to_the_one_that_is_asked() -> None:
+    groups = {"all": ["db1", "app1", "app2"], "postgres_exporter": ["db1"]}
+    shop = {"name": "shop", "port": 80, "labels": {"instance": "the shop"}}
+    hostvars: dict[str, dict[str, t.Any]] = {
+        "db1": {"postgres_exporter_databases": [{"database": "shop"}, {"database": "x", "host": "db9"}]},
+        "app1": {"monitoring_services": [shop]},
+        # Both at one address: the instance tells them apart.
+        "app2": {"monitoring_services": [{**shop, "address": "app1", "labels": {}}]},
+    }
+    wanted = inventory(groups, hostvars, [])
+
+    def asked(pool: str, address: str, instance: str) -> Finding:
+        one = {"scrapePool": pool, "labels": {"instance": instance}, "scrapeUrl": "x", "lastError": "refused"}
+        return prometheus.down({**one, "discoveredLabels": {"__address__": address}}, wanted)
+
+    assert asked("shop", "app1:80", "app2").host == "app2"
+    assert asked("postgres_exporter", "db1:9187", "db9:5432").host == "db1"
+    assert asked("own", "x:1", "x").host == "x"
+    assert wanted.unscraped == []  # though one address has one owner
+    hostvars["app2"] = {}
+    wanted = inventory(groups, hostvars, [])
+    assert asked("shop", "app1:80", "the shop").host == "app1"
+    answers = {"databases": vector(({"instance": "db9:5432"}, 0))}
+    (found,) = prometheus.databases(Answers(answers), wanted)
+    assert (found.host, found.what) == ("db1", "PostgreSQL of db9:5432 does not let the exporter in")
+    assert found.fix.startswith("journalctl -u postgres_exporter on db1 ")
+    (found,) = prometheus.databases(Answers(answers), None)
+    assert found.host == "db9:5432"
+
+
 def test_an_address_in_a_parameter_is_shown_without_its_secrets() -> None:
     asked = "http://mon1:9115/probe?module=http_2xx&target=https%3A%2F%2Fuser%3Ahunter%252F2%40shop%2F%3Ftoken%3Dabc"
     one = {"scrapePool": "probe", "labels": {"instance": "shop"}, "scrapeUrl": asked}
@@ -198,8 +229,12 @@ def test_an_address_in_a_parameter_is_shown_without_its_secrets() -> None:
 
 
 def test_hosts_that_nobody_scrapes() -> None:
-    jobs = [*JOBS, job("probe", target("x", instance="lb1"))]
-    assert prometheus.unscraped(["app1", "mon1", "lb1", "bastion"], jobs, ["bastion"]) == ["lb1"]
+    groups = {"all": ["mon1", "app1", "shop1", "lb1", "bastion"], "prometheus": ["mon1"], "node_exporter": ["app1"]}
+    groups["blackbox_exporter"] = ["mon1"]
+    hostvars: dict[str, dict[str, t.Any]] = {host: {} for host in groups["all"]}
+    hostvars["shop1"]["monitoring_services"] = [{"name": "shop", "port": 80, "labels": {"instance": "the shop"}}]
+    hostvars["mon1"]["blackbox_exporter_targets"] = [{"name": "lb1", "target": "http://lb1/"}]
+    assert inventory(groups, hostvars, ["bastion"]).unscraped == ["lb1"]
     (found,) = prometheus.nobodys(["lb1"])
     assert (found.severity, found.host) == ("warning", "lb1")
     assert found.what == "1 host of the inventory nobody scrapes: lb1"
@@ -207,10 +242,10 @@ def test_hosts_that_nobody_scrapes() -> None:
 
 
 def test_an_inventory_that_is_wrong_keeps_what_prometheus_says() -> None:
-    def said(wanted: prometheus.Inventory | None) -> set[str]:
+    def said(wanted: Inventory | None) -> set[str]:
         return {one.check for one in prometheus.look("mon1", Answers(recorded()), wanted, False).findings}
 
-    assert said(None) == said(prometheus.Inventory(JOBS))
+    assert said(None) == said(Inventory(JOBS))
     nobody = Answers({"alertmanagers": {"data": {"activeAlertmanagers": []}}})
     (found,) = prometheus.told("mon1", nobody, None)
     assert (found.severity, found.what) == ("warning", "Prometheus hands its alerts to nobody")
