@@ -126,13 +126,27 @@ def receiver_problems(values: Values) -> list[Problem]:
 
 def receiver_warnings(values: Values) -> list[str]:
     """Whether nobody hears of an alert. Without the host's name: Ansible shows what is the same for many hosts once."""
-    over = values.get("alertmanager_config")
-    if values.get("alertmanager_receivers") or (isinstance(over, dict) and over.get("receivers")):
+    receivers, over = values.get("alertmanager_receivers"), values.get("alertmanager_config")
+    over = over if isinstance(over, dict) else {}
+    if over.get("receivers"):
+        return []
+    if not receivers:
+        seen, remedy = "is empty", "set it for the group alertmanager"
+    elif _are_for_watchdog(receivers) and not (values.get("alertmanager_route") or over.get("route")):
+        seen, remedy = "asks for no severity but none", "add a receiver for critical and warning"
+    else:
         return []
     return [
-        "alertmanager_receivers is empty, so nobody is told of any alert. What to do: set it for the group "
-        "alertmanager; docs/alertmanager.md has examples."
+        f"alertmanager_receivers {seen}, so nobody is told of any alert. What to do: {remedy}; docs/alertmanager.md "
+        "has examples."
     ]
+
+
+def _are_for_watchdog(receivers: t.Any) -> bool:
+    """Whether all are a dead man's switch. No other alert of ours has the severity none."""
+    return isinstance(receivers, list) and all(
+        isinstance(one, dict) and one.get("severities") in ([], ["none"]) for one in receivers
+    )
 
 
 def grafana_problems(

@@ -589,6 +589,24 @@ def test_alerts_that_nobody_is_told_of_are_a_warning(
     assert "app1" not in "".join(warnings), "Ansible shows what is the same for many hosts once"
 
 
+@pytest.mark.parametrize(
+    ("more", "route", "warned"),
+    [
+        ([], {}, True),
+        ([{"name": "mail", "email_configs": [{"to": "a@example.com"}]}], {}, False),
+        ([], {"receiver": "deadman"}, False),
+    ],
+)
+def test_so_is_a_dead_mans_switch_alone(
+    controller: Controller, more: list[dict[str, t.Any]], route: dict[str, t.Any], warned: bool
+) -> None:
+    controller.groups |= {"alertmanager": ["app1"]}
+    switch = {"name": "deadman", "severities": ["none"], "webhook_configs": [{"url": "https://x.example/"}]}
+    given = {"alertmanager_receivers": [switch, *more], "alertmanager_route": route}
+    warnings = controller.run(answer([*READY, "alertmanager"]), **given).get("warnings", [])
+    assert ["asks for no severity but none, so nobody is told" in one for one in warnings] == [True] * warned
+
+
 def test_mirror_that_is_not_there_but_not_needed(controller: Controller) -> None:
     result = controller.run(monitoring_mirror="/nowhere")
     assert "failed" not in result

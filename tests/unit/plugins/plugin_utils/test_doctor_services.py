@@ -49,7 +49,18 @@ def test_one_alertmanager_that_is_well() -> None:
 def test_nobody_is_told() -> None:
     (found,) = bad(alertmanager.look("mon1", status([]), ["mon1"]))
     assert (found.check, found.severity, found.what) == ("receivers", "warning", "Nobody is told of an alert")
-    assert found.evidence == "every route leads to nobody, which tells nobody"
+    assert found.evidence == "every route but that of severity none leads to nobody, which tells nobody"
+
+
+def test_a_dead_mans_switch_tells_nobody_of_an_alert() -> None:
+    switch = {"name": "deadman", "severities": ["none"], "webhook_configs": [{"url": "https://x.example/"}]}
+    assert [one.what for one in bad(alertmanager.look("mon1", status([switch]), ["mon1"]))] == [
+        "Nobody is told of an alert"
+    ]
+    well = alertmanager.look("mon1", status([switch, *MAIL]), ["mon1"]).findings[-1]
+    assert well.what == "Alerts are told to mail (email)"
+    old = {"receiver": "nobody", "routes": [{"match": {"severity": "none"}, "receiver": "deadman"}]}
+    assert alertmanager.routed(old) == {"nobody"}
 
 
 def test_receivers_that_no_route_leads_to() -> None:
