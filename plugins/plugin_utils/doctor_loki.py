@@ -16,6 +16,8 @@ from .scrape import HostVars
 READY, CANARY, LINES = "ready", "canary", "logs"
 NAME = "loki"
 LABELS = {"job": "canary"}  # without instance and service, so that no look and no alert takes it for one of theirs
+# Words of a query that ran out of time, or would read more than it may.
+TOO_LONG = ("timed out", "timeout", "deadline exceeded", "context canceled", "http 504", "too many bytes")
 PATIENCE = 10  # seconds until the line has to be there
 
 Map = t.Mapping[str, t.Any]
@@ -27,11 +29,16 @@ def paths(since: int) -> dict[str, str]:
 
 
 def senders(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
-    """The hosts whose lines this Loki can be asked for: those that send to it, by the inventory."""
+    """The hosts whose lines this Loki can be asked for: those that send to it, by the inventory.
+
+    One with an empty monitoring_logs has an agent that reads nothing.
+    """
     members = present(NAME, groups, hostvars)
     found = []
     for agent in AGENTS:
         for one in present(agent, groups, hostvars):
+            if not hostvars[one].get("monitoring_logs", True):
+                continue
             stated = [str(entry) for entry in hostvars[one].get("monitoring_logs_push") or []]
             if host in stated or (not stated and members and chosen_member(one, members) == host):
                 found.append(one)
@@ -57,11 +64,23 @@ def look(host: str, answers: Answers, expected: t.Sequence[str], since: int) -> 
     else:
         findings.append(Finding(READY, "ok", host, NAME, "Loki is ready"))
     if answers.data("seen") is None:
-        said, fix = str(answers.answer("seen").get("error", "")), f"journalctl -u {NAME} on {host}"
-        findings.append(Finding(LINES, "broken", host, NAME, "Loki does not answer queries", said, "", fix))
+        findings.append(unanswered(host, str(answers.answer("seen").get("error", ""))))
     else:
         findings += silent(host, answers, expected, since)
     return Look(findings)
+
+
+def unanswered(host: str, said: str) -> Finding:
+    """Of the query for lines: it reads each, so that of very many it takes longer than it may."""
+    if any(sign in said.lower() for sign in TOO_LONG):
+        what = "Whether every host has sent lines is not known: Loki took too long to count them"
+        cause = "There are more lines than it counts within doctor_timeout, or within its own limits."
+        return Finding(
+            LINES, "warning", host, NAME, what, said, cause, "lower doctor_logs_since, or raise doctor_timeout"
+        )
+    return Finding(
+        LINES, "broken", host, NAME, "Loki does not answer queries", said, "", f"journalctl -u {NAME} on {host}"
+    )
 
 
 def silent(host: str, answers: Answers, expected: t.Sequence[str], since: int) -> list[Finding]:

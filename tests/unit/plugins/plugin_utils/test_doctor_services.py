@@ -125,12 +125,30 @@ def test_one_that_is_not_ready() -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "timed out",
+        "HTTP 504: x",
+        "HTTP 500: context deadline exceeded",
+        "HTTP 400: the query would read too many bytes",
+    ],
+)
+def test_too_many_lines_are_no_fault(said: str) -> None:
+    answers = Answers({"ready": {"data": "ready"}, "seen": {"error": said}})
+    (found,) = bad(loki.look("mon1", answers, ["app1"], 3600))
+    assert (found.severity, found.evidence) == ("warning", said)
+    assert found.fix.startswith("lower doctor_logs_since")
+
+
+@pytest.mark.parametrize(
     ("stated", "host", "expected"),
     [
         ({}, "loki1", ["app1"]),
         ({"monitoring_logs_push": ["loki1"]}, "loki1", ["app1"]),
         ({"monitoring_logs_push": ["https://logs.example.com"]}, "loki1", []),
         ({"alloy_state": "absent"}, "loki1", []),
+        ({"monitoring_logs": []}, "loki1", []),
+        ({"monitoring_logs": [{"name": "journal", "kind": "journal"}]}, "loki1", ["app1"]),
     ],
 )
 def test_who_sends_to_it(stated: dict[str, t.Any], host: str, expected: list[str]) -> None:
