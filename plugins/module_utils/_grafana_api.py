@@ -46,6 +46,10 @@ REMEDIES_BY_WORDS = {
 OLDEST = (9, 3)
 
 
+def _is_health(answer: t.Any) -> bool:
+    return isinstance(answer, dict) and "database" in answer
+
+
 class Grafana(_http.Api):
     """A Grafana at an address. C(login): the secret with which it is opened."""
 
@@ -61,16 +65,24 @@ class Grafana(_http.Api):
                 error.remedy = REMEDIES_BY_WORDS.get((error.status, words), error.remedy)
             raise
 
-    def health(self) -> dict[str, t.Any]:
-        """What it says of itself without a login. Where it hides its version, the settings of its pages tell."""
-        answer = self.get("/api/health")
-        if not isinstance(answer, dict) or "database" not in answer:
+    def health(self, even_unwell: bool = False) -> dict[str, t.Any]:
+        """What it says of itself without a login. Where it hides its version, the settings of its pages tell.
+
+        C(even_unwell): also while it does not reach its database, of which nothing can be read or changed then.
+        """
+        try:
+            answer = self.get("/api/health")
+        except _http.ApiError as error:
+            if not (even_unwell and error.status == 503 and _is_health(error.data)):
+                raise
+            return dict(error.data)  # so it says that it does not reach its database
+        if not _is_health(answer):
             raise _http.ApiError(
                 f"{self.url}/api/health is not answered as Grafana does",
                 _http.message(answer),
                 "give the address under which Grafana's pages are reached, its path behind a proxy included",
             )
-        return answer
+        return dict(answer)
 
     @property
     def version(self) -> tuple[int, ...]:

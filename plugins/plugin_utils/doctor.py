@@ -76,9 +76,11 @@ def grafana_look(host: str, args: Args, ask: Ask) -> Look:
     found = Look()
     try:
         health = ask("grafana_health_info", {**api, **login, "datasources": True})
+        if health.get("database") != "ok":  # it then lets nobody in, and was asked no more
+            return grafana.database(host, health)
         found += grafana.login(host, user, health)
     except Refused as refused:
-        if "401" not in refused.what:
+        if grafana.REFUSES not in refused.what:
             raise
         found += grafana.no_login(host, user, refused)
         health = {}

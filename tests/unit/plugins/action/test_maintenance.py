@@ -413,6 +413,19 @@ def test_a_grafana_that_refuses_the_password_is_tried_with_it_once(doctor: Contr
     assert ["password" in args for _name, args in doctor.asked] == [True, False, False]
 
 
+def test_a_grafana_without_its_database_is_asked_no_more(doctor: Controller) -> None:
+    doctor.answers["grafana_health_info"] = {"version": "12.4.2", "database": "failing", "datasources": []}
+    (found,) = examined(doctor, "grafana", api=GRAFANA).findings
+    assert (found.check, found.severity, found.evidence) == ("database", "broken", "failing")
+    assert len(doctor.asked) == 1
+
+
+def test_a_port_is_no_refusal(doctor: Controller) -> None:
+    doctor.answers["grafana_health_info"] = {"failed": True, "msg": "GET http://x:14010/api/health: no connection"}
+    (found,) = examined(doctor, "grafana", api=GRAFANA).findings
+    assert found.what == "grafana could not be asked"
+
+
 def test_without_the_token_what_the_password_told_is_kept(doctor: Controller) -> None:
     doctor.answers["grafana_health_info"] = {
         "database": "ok",

@@ -81,6 +81,18 @@ def test_patience_ends(site: t.Any) -> None:
     assert "5 times" in error.what
 
 
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_grafana_without_its_database_tells_it(site: t.Any) -> None:
+    site.pages = {"/api/health": (503, b'{"database": "failing", "version": "12.4.2"}')}
+    grafana = _grafana_api.Grafana("Grafana", site.url, timeout=2)
+    assert grafana.health(even_unwell=True)["database"] == "failing"
+    with pytest.raises(_http.ApiError):
+        grafana.health()  # whoever wants to change something
+    site.pages = {"/api/health": (503, b'{"message": "starting"}')}
+    with pytest.raises(_http.ApiError):
+        grafana.health(even_unwell=True)
+
+
 def test_wrong_login_is_tried_once(site: t.Any) -> None:
     site.pages = {"/api/x": (401, b'{"message": "invalid username or password"}')}
     error = refused(api(site.url, user="a", password="b"))

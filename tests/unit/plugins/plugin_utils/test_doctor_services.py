@@ -191,7 +191,7 @@ def source(name: str, state: str, message: str = "") -> dict[str, str]:
 def test_logins() -> None:
     (found,) = grafana.login("mon1", "admin", {"version": "12.4.2", "database": "ok"}).findings
     assert (found.severity, found.evidence) == ("ok", "version 12.4.2, database ok")
-    assert [one.what for one in bad(grafana.login("mon1", "admin", {"database": "failing"}))] == [
+    assert [one.what for one in bad(grafana.database("mon1", {"database": "failing"}))] == [
         "Grafana does not reach its database"
     ]
     (found,) = grafana.no_login("mon1", "admin", Refused("GET x was answered with 401 Unauthorized")).findings
