@@ -132,7 +132,6 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.opswatch.monitoring.plugins.module_utils import _health
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import look
 from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import Layout, installed_components
@@ -162,7 +161,7 @@ def main() -> None:
         with ThreadPoolExecutor(LOOKERS) as pool:  # what takes time is to wait, for systemd and Grafana
             asked = module.params["components"] or all_of_them
             found = dict(pool.map(lambda one: _look(one, module.params["health"]), asked))
-            host = {"host": {"time": time.time(), "spaces": _health.spaces(found)}} if module.params["health"] else {}
+            host = _host(found) if module.params["health"] else {}
     except OSError as error:
         module.fail_json(msg=f"The host cannot be looked at: {error}. What to do: run the play with become: true")
     except ComponentError as error:
@@ -179,8 +178,23 @@ def _look(wanted: t.Mapping[str, t.Any], health: bool) -> tuple[str, dict[str, t
         "others": layout.others(),
         "architecture": architecture(),
         "inside": _inside(layout) if wanted["inside"] and not state.needs else None,
-        **({"unit": _health.unit(layout), "unfinished": _health.is_unfinished(layout)} if health else {}),
+        **(_unit(layout) if health else {}),
     }
+
+
+# Imported where they are needed: every run of site.yml begins with this module, and asks neither.
+
+
+def _unit(layout: Layout) -> dict[str, t.Any]:
+    from ansible_collections.opswatch.monitoring.plugins.module_utils import _health
+
+    return {"unit": _health.unit(layout), "unfinished": _health.is_unfinished(layout)}
+
+
+def _host(names: t.Iterable[str]) -> dict[str, t.Any]:
+    from ansible_collections.opswatch.monitoring.plugins.module_utils import _health
+
+    return {"host": {"time": time.time(), "spaces": _health.spaces(names)}}
 
 
 def _inside(layout: Layout) -> dict[str, t.Any] | None:

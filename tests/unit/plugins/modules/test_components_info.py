@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.opswatch.monitoring.plugins import module_utils
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _grafana_inside, _health
 from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import ComponentError
 from ansible_collections.opswatch.monitoring.plugins.module_utils._in_order import State
@@ -67,6 +69,16 @@ def test_a_look_that_fails_is_told(ask: t.Callable[..., dict[str, t.Any]], error
     result = ask(needs={"loki": error})
     assert result["failed"]
     assert str(error) in result["msg"]
+
+
+def test_every_run_of_site_yml_does_without_what_health_needs(
+    ask: t.Callable[..., dict[str, t.Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(module_utils, "_health")
+    monkeypatch.setitem(sys.modules, _health.__name__, None)  # who imports it now fails
+    assert sorted(ask()["components"]) == NAMES
+    with pytest.raises(ImportError):
+        ask(health=True)
 
 
 def test_health_is_looked_at_where_it_is_wanted(
