@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ def maintain(variables: dict[str, Any], *arguments: str, **more: Any) -> Run:
     return scenario.playbook("playbooks/maintenance.yml", *arguments, variables={**variables, **more})
 
 
+def changed(done: Run) -> set[str]:
+    """What its recap says of all hosts."""
+    return set(re.findall(r"\bchanged=(\d+)", done.output))
+
+
 def report(routine: str) -> dict[str, Any]:
     """The newest report as JSON."""
     files = sorted((scenario.inventory() / "maintenance").glob(f"*{routine}*.json"))
@@ -91,7 +97,7 @@ def test_daily(variables: dict[str, Any]) -> None:
     done = maintain(variables, "--tags", "daily")
     assert "ShopIsClosed" in done.said
     assert done.rc == 0  # a warning is no reason to wake cron
-    assert "changed=0" in done.output
+    assert changed(done) == {"0"}
     assert "ShopIsClosed" in said("daily")
 
 
@@ -137,7 +143,7 @@ def test_monthly_predicts_and_cleans(variables: dict[str, Any]) -> None:
     assert scenario.host(OTHER).run(f"test -d {old}").rc != 0
     assert "freed" in done.said
     assert scenario.host(HOST).run("systemctl is-active node_exporter").stdout.strip() == "active"
-    assert "changed=0" in maintain(variables, "--tags", "monthly").output
+    assert changed(maintain(variables, "--tags", "monthly")) == {"0"}
 
 
 def test_page_is_one_file(variables: dict[str, Any]) -> None:
@@ -167,21 +173,25 @@ def test_what_cannot_be_asked_is_told(variables: dict[str, Any]) -> None:
 
 
 def examine(variables: dict[str, Any], *arguments: str, **more: Any) -> tuple[Run, list[dict[str, Any]]]:
-    """The run, and what it found."""
+    """The run, and what it found; never what an earlier one did."""
+    written = scenario.inventory() / "doctor/doctor.json"
+    written.unlink(missing_ok=True)
     done = scenario.playbook("playbooks/doctor.yml", *arguments, variables={**variables, **more})
-    found = json.loads((scenario.inventory() / "doctor/doctor.json").read_text())["findings"]
-    return done, found
+    assert written.exists(), done.output
+    return done, json.loads(written.read_text())["findings"]
 
 
 def test_doctor_of_a_stack_that_is_well(variables: dict[str, Any]) -> None:
     done, found = examine(variables)
     assert done.rc == 0, done.output
     assert [one for one in found if one["severity"] == "broken"] == []
-    assert "Nobody is told of an alert" in [one["what"] for one in found]
+    warnings = [f"{one['host']}: {one['what']} ({one['evidence']})" for one in found if one["severity"] == "warning"]
+    print(*warnings, sep="\n")  # how soon all has settled differs, so others are shown, and no reason to fail
+    assert any("Nobody is told of an alert" in one for one in warnings)
     assert [one["severity"] for one in found if one["check"] == "canary"] == ["ok"]
     for name in ("monitoring_auth_password", "monitoring_exporter_password", "grafana_admin_password"):
         assert scenario.secret(name) not in done.output
-    assert "changed=0" in examine(variables, doctor_canary=False)[0].output
+    assert changed(examine(variables, doctor_canary=False)[0]) == {"0"}
 
 
 def test_doctor_finds_what_is_wrong_and_leaves_it(variables: dict[str, Any]) -> None:
