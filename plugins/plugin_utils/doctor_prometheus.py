@@ -8,7 +8,9 @@ Also what it knows of others: notifications that fail, lines that agents gave up
 
 from __future__ import annotations
 
+import time
 import typing as t
+from datetime import datetime
 from urllib.parse import quote, unquote, urlsplit
 
 from ..module_utils._health import without_secrets
@@ -35,6 +37,7 @@ QUERIES = {
     "probes": "probe_success == 0",
 }
 
+YOUNG = 60.0  # seconds
 Map = t.Mapping[str, t.Any]
 
 
@@ -116,11 +119,13 @@ def paths(agent: bool) -> dict[str, str]:
     return {**PATHS, **{name: f"/api/v1/query?query={quote(expr)}" for name, expr in QUERIES.items()}}
 
 
-def look(host: str, answers: Answers, wanted: Inventory | None, agent: bool) -> Look:
-    """Without C(wanted) nothing is compared with it."""
-    findings = [*configuration(host, answers), *targets(host, answers, wanted)]
+def look(host: str, answers: Answers, wanted: Inventory | None, agent: bool, now: float | None = None) -> Look:
+    """Without C(wanted) nothing is compared with it. C(now): seconds since 1970."""
+    findings = [*configuration(host, answers), *(early := started(host, answers, now or time.time()))]
+    known = None if early else wanted
+    findings += targets(host, answers, known)
     if not agent:
-        findings += rules(host, answers) + told(host, answers, wanted)
+        findings += told(host, answers, known) + ([] if early else rules(host, answers))
         findings += notifications(answers) + dropped(answers) + databases(answers, wanted) + probes(answers)
     findings += nobodys(wanted.unscraped) if wanted else []
     return Look(findings + answers.problems(ACCESS, host))
@@ -246,6 +251,17 @@ def explained(said: str, job: str) -> tuple[str, str]:
 
 
 # --- its configuration, rules and alerts ---
+
+
+def started(host: str, answers: Answers, now: float) -> list[Finding]:
+    """One that was just started has no targets for some seconds, and has evaluated nothing."""
+    begun = str((answers.data("runtime") or {}).get("startTime", ""))[:19]
+    age = now - datetime.fromisoformat(f"{begun}+00:00").timestamp() if begun else YOUNG
+    if abs(age) >= YOUNG:  # its clock may be ahead
+        return []
+    what = f"Prometheus was started {max(age, 0):.0f} s ago"
+    seen = "whether its targets, Alertmanagers and rules are those of the inventory is not known yet"
+    return [Finding(CONFIG, "warning", host, NAME, what, seen, fix="run the doctor again in a minute")]
 
 
 def configuration(host: str, answers: Answers) -> list[Finding]:

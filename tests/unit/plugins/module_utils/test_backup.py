@@ -69,7 +69,7 @@ def test_what_is_ours_in_a_live_folder_is_in_no_backup(
     parts = {"loki": made, "grafana": _backup.Part("9.3.2", 4, data=f"{stage}/grafana/data")}
     called: list[tuple[str, ...]] = []
     restic = SimpleNamespace(summary=lambda *words, changing: called.append((*words, changing)) or {})
-    backup.stored(t.cast("t.Any", restic), "mon1", [_backup.TAG], parts, known=True)
+    backup.stored(t.cast("t.Any", restic), "mon1", [_backup.TAG], parts)
     (words,) = called
     assert [one for one in words if one.startswith("--exclude=")] == [
         f"--exclude={layout.data}/.monitoring-restore",
@@ -110,7 +110,7 @@ def test_backup_has_all_of_its_tags() -> None:
     """Also in a restic that takes no list of them."""
     called: list[tuple[str, ...]] = []
     restic = SimpleNamespace(summary=lambda *words, changing: called.append(words) or {})
-    backup.stored(t.cast("t.Any", restic), "mon1", [_backup.PARTIAL_TAG, "alloy"], {}, known=True)
+    backup.stored(t.cast("t.Any", restic), "mon1", [_backup.PARTIAL_TAG, "alloy"], {})
     assert called[0][:7] == ("backup", "--host", "mon1", "--tag", _backup.PARTIAL_TAG, "--tag", "alloy")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import json
 import typing as t
+from datetime import datetime
 from pathlib import Path
 
 import promql_parser as promql
@@ -66,6 +67,19 @@ JOBS = [
 def look(answers: dict[str, t.Any], jobs: t.Any = JOBS, agent: bool = False) -> list[Finding]:
     wanted = Inventory(jobs, ["127.0.0.1:39093"])
     return list(prometheus.look("mon1", Answers(answers, NOW), wanted, agent).findings)
+
+
+@pytest.mark.parametrize(("age", "young"), [(5, True), (59, True), (61, False), (-5, True)])
+def test_a_prometheus_that_was_just_started_is_not_compared_with_the_inventory(age: float, young: bool) -> None:
+    answers = recorded()
+    begun = datetime.fromisoformat(answers["runtime"]["data"]["startTime"][:19] + "+00:00").timestamp()
+    answers["targets"]["data"]["activeTargets"] = []
+    answers["rules"]["data"]["groups"] = []
+    found = prometheus.look("mon1", Answers(answers), Inventory(JOBS, ["127.0.0.1:1"]), False, begun + age).findings
+    said = [one.what for one in found if one.severity != "ok"]
+    assert (f"Prometheus was started {max(age, 0)} s ago" in said) == young
+    assert any("does not scrape" in what for what in said) != young
+    assert any("does not send alerts" in what for what in said) != young
 
 
 def to(*alertmanagers: str) -> Inventory:
