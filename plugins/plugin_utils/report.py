@@ -156,8 +156,8 @@ def _said(one: Finding) -> list[str]:
     where = f"{one.host}: " if one.host and one.host not in one.what else ""
     lines = _wrapped(f"{one.severity:8} {where}{one.what}", 9)
     if one.severity != "note":
-        detail = one.evidence if one.severity == "broken" else ""
-        lines += [line for text in (detail, f"-> {one.fix}" if one.fix else "") if text for line in _indented(text)]
+        more = (one.evidence, f"-> {one.fix}" if one.fix else "")
+        lines += [line for text in more if text for line in _indented(text)]
     return lines
 
 

@@ -91,6 +91,7 @@ def test_terminal() -> None:
         "         since 10:00",
         "         -> start it",
         "warning  Disk of app1: 93 %",
+        "         threshold 90 %",
         "         -> free some",
         "note     mon1: A note",
         "ok       Every rule can be evaluated",
