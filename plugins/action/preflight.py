@@ -266,7 +266,8 @@ class ActionModule(ActionBase):
 
     def _check_host(self, mine: list[str], settings: Variables, variables: Variables) -> None:
         tags = (variables.get("ansible_run_tags", []), variables.get("ansible_skip_tags", []))
-        touched = in_order.asked_for(mine, *tags)  # what stands in the way of others does not matter to this run
+        # What stands in the way of others does not matter to this run, unless it is to find out what does.
+        touched = mine if "preflight" in tags[0] else in_order.asked_for(mine, *tags)
         wanted = [
             host_look.Wanted(
                 component,

@@ -425,6 +425,19 @@ def test_what_others_have_where_a_component_belongs(controller: Controller) -> N
     assert len(problems(controller.run(said, node_exporter_adopt=True))) == 1
 
 
+@pytest.mark.parametrize(
+    ("tags", "asked"),
+    [(["all"], True), (["prometheus"], True), (["preflight"], True), (["grafana"], False), ([], True)],
+)
+def test_what_stands_in_the_way_of_others_does_not_stop_a_run(
+    controller: Controller, tags: list[str], asked: bool
+) -> None:
+    """An urgent run for one component goes on while another one's port is taken."""
+    controller.run(ansible_run_tags=tags)
+    (script,) = controller.connection.looks
+    assert ("held prometheus 9090" in script) == asked
+
+
 @pytest.mark.parametrize(("members", "asked"), [(["app1"], False), (["app1", "app2"], True)])
 def test_port_of_a_member_that_is_alone_stays_free(controller: Controller, members: list[str], asked: bool) -> None:
     controller.groups |= {"all": members, "alertmanager": members}
