@@ -117,14 +117,17 @@ def _needs(seen: Seen) -> str:
 def unit(host: str, name: str, seen: Seen, now: float) -> list[Finding]:
     """One that does not run, or that systemd had to start again a short time ago."""
     state = f"{name}.service is {seen['active']} ({seen['sub']}), result {seen['result']}"
-    words = f"{state}, restarted {counted(seen['restarts'], 'time')}\n{seen['words']}".strip()
+    stopped = seen["active"] == "inactive" and seen["result"] == "success"
+    # What it said before somebody stopped it has nothing to do with that.
+    last = "" if stopped else seen["words"]
+    words = f"{state}, restarted {counted(seen['restarts'], 'time')}\n{last}".strip()
     look_there = f"journalctl -u {name} on {host} has all of it"
     start = f"site.yml --limit {host} --tags {name}"
     if not seen["running"]:
         keeps = seen["sub"] == "auto-restart" or seen["active"] == "activating"
         what = f"{name} does not run on {host}" + (", though systemd keeps starting it" if keeps else "")
         cause = "It ended with an error; its last words are beside." if seen["words"] else "It was stopped."
-        if seen["active"] == "inactive" and seen["result"] == "success":
+        if stopped:
             cause = "Somebody stopped it: it ended without an error."
         fix = f"{seen['remedy'] or look_there}; then {start}, which starts it"
         return [Finding(UNIT, "broken", host, name, what, words, cause, fix)]

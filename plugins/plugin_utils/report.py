@@ -156,7 +156,7 @@ def _said(one: Finding) -> list[str]:
     where = f"{one.host}: " if one.host and one.host not in one.what else ""
     lines = _wrapped(f"{one.severity:8} {where}{one.what}", 9)
     if one.severity != "note":
-        more = (one.evidence, f"-> {one.fix}" if one.fix else "")
+        more = (one.evidence, one.cause, f"-> {one.fix}" if one.fix else "")
         lines += [line for text in more if text for line in _indented(text)]
     return lines
 

@@ -89,6 +89,7 @@ def test_terminal() -> None:
         "=" * 57,
         "broken   app1: ShopDown: it is gone",
         "         since 10:00",
+        "         It died.",
         "         -> start it",
         "warning  Disk of app1: 93 %",
         "         threshold 90 %",
