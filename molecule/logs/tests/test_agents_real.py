@@ -71,11 +71,13 @@ for number in range(count):
 
 @pytest.fixture(autouse=True)
 def real(loki: Loki, request: pytest.FixtureRequest) -> None:
-    # ./dev test has stand-ins, of which nothing here would say anything; ./dev test-real has the programs.
+    # ./dev test has stand-ins, of which nothing here would say anything: whatever they did would prove nothing.
+    # ./dev test-real has the programs, and names each test that it skips.
     if loki.is_stand_in:
         pytest.skip("Loki is a stand-in")
     agent = request.getfixturevalue("agent")
     if "stand-in" in scenario.host(LOG_AGENTS[agent]).run(f"{agent} --version").stdout:
+        # Somebody's folder may have a real Loki and no real agent.
         pytest.skip(f"{agent} is a stand-in")
 
 
