@@ -27,9 +27,10 @@ SCENARIOS = (
     "day_two",
     "connections",
 )
-# Too slow for every run, so by name, with --all, or in ./dev test-real: alerts whose conditions have to hold for ten
-# minutes. And single tests with the mark "slow", what they prove being proved for every run by a cheaper one.
-SLOW = ("alerts",)
+# Not for every run, so by name, with --all, or in ./dev test-real: alerts whose conditions have to hold for ten
+# minutes, and a cluster of Loki, of which a stand-in would show nothing. And single tests with the mark "slow", what
+# they prove being proved for every run by a cheaper one.
+SLOW = ("alerts", "logs_cluster")
 WITHOUT_SLOW = '-m "not slow"'
 # One more than that, and what waits for a service on two cores runs into its limits.
 LANES = min(2, os.cpu_count() or 1)

@@ -113,6 +113,13 @@ def append(name: str, path: str, *lines: str | bytes) -> None:
     subprocess.run(command, input=text, check=True)
 
 
+def tls_answer(name: str, path: str) -> Any:
+    """What Prometheus or Alertmanager of a host says under monitoring_tls: selfsigned; port and path."""
+    login = f"user = {USER}:{secret('monitoring_auth_password')}"
+    curl = f"curl -sS --cacert /etc/prometheus/secrets/ca.crt 'https://{name}:{path}' -K /dev/stdin"
+    return json.loads(host(name).check_output(f"echo '{login}' | {curl}"))
+
+
 class Server:
     """A server of the stack under test, asked as a user would."""
 

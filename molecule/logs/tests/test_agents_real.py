@@ -21,6 +21,7 @@ import pytest
 import requests
 
 from tests.testbed import scenario
+from tests.testbed.log_lines import line, numbers, path_of, writer
 from tests.testbed.paths import ROOT
 from tests.testbed.scenario import LOG_AGENTS, Loki, append, wait_for
 
@@ -45,28 +46,6 @@ try:
 except ZeroDivisionError:
     log.exception("it broke")
 """
-# Writes numbered lines; renames or cuts its file now and then, or removes it.
-WRITER = """
-import datetime, json, os, sys, time
-path, count, change = "/var/log/app/SERVICE.log", COUNT, "CHANGE"
-os.makedirs("/var/log/app", exist_ok=True)
-file = open(path, "a")
-for number in range(count):
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="microseconds")
-    file.write(json.dumps({"timestamp": now, "level": "INFO", "service": "SERVICE", "number": number}) + "\\n")
-    file.flush()
-    time.sleep(0.002)
-    if change and number in (count // 3, 2 * count // 3):
-        time.sleep(5)  # as long as an agent may need until it has read what is there
-        if change == "renamed":
-            os.rename(path, f"{path}.{number}")
-            file = open(path, "a")
-        elif change == "removed":
-            os.unlink(path)
-            file = open(path, "a")
-        elif change == "cut":
-            os.truncate(path, 0)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -79,36 +58,6 @@ def real(loki: Loki, request: pytest.FixtureRequest) -> None:
     if "stand-in" in scenario.host(LOG_AGENTS[agent]).run(f"{agent} --version").stdout:
         # Somebody's folder may have a real Loki and no real agent.
         pytest.skip(f"{agent} is a stand-in")
-
-
-def path_of(service: str) -> str:
-    return f"/var/log/app/{service}.log"
-
-
-def line(service: str, at: datetime, **fields: Any) -> str:
-    return json.dumps({"timestamp": at.isoformat(), "level": "INFO", "service": service, **fields})
-
-
-def writer(host: str, service: str, count: int, change: str = "") -> subprocess.Popen[bytes]:
-    script = WRITER.replace("SERVICE", service).replace("COUNT", str(count)).replace("CHANGE", change)
-    return subprocess.Popen(["docker", "exec", host, "python3", "-c", script])
-
-
-def numbers(loki: Loki, service: str, count: int, seconds: float) -> Counter[int]:
-    """How often each line is there. More than Loki gives at once are asked for level by level of their numbers."""
-    found: Counter[int] = Counter()
-
-    def complete() -> bool:
-        found.clear()
-        for digit in range(10):
-            query = f'{{service="{service}"}} |~ `"number": [0-9]*{digit}}}`'
-            found.update(json.loads(text)["number"] for _stamp, text, _known in loki.lines(query))
-        return len(found) >= count
-
-    wait_for(f"{count} lines of {service}", complete, seconds)
-    time.sleep(3)  # for what would come twice
-    complete()
-    return found
 
 
 def test_time_level_context_and_the_whole_line(loki, agent, service):
@@ -250,6 +199,44 @@ def test_ten_thousand_lines_through_restarts(loki, agent, service):
     found = numbers(loki, service, count, 180)
     print(f"{agent}: {len(found)} of {count} lines, {sum(found.values()) - len(found)} twice")
     assert found == Counter(range(count))
+
+
+@pytest.mark.parametrize(("how", "times"), [("kill -s KILL", 3), ("restart", 4)], ids=["killed", "restarted"])
+def test_agent_ends_and_begins_again(loki, agent, service, how, times):
+    count, host = 6000, scenario.host(LOG_AGENTS[agent])
+    with writer(LOG_AGENTS[agent], service, count) as process:
+        for _ in range(times):
+            time.sleep(3)
+            host.check_output(f"systemctl {how} {agent}")
+        assert process.wait(120) == 0
+    assert numbers(loki, service, count, 120) == Counter(range(count))
+
+
+def test_many_lines_wait_for_a_loki_that_is_away(loki, agent, service):
+    count, server = 30_000, scenario.host(SERVER)
+    with writer(LOG_AGENTS[agent], service, count) as process:
+        time.sleep(5)
+        server.check_output("systemctl stop loki")
+        time.sleep(25)
+        server.check_output("systemctl start loki")
+        assert process.wait(240) == 0
+    assert numbers(loki, service, count, 180) == Counter(range(count))
+
+
+def test_the_journal_waits_too(loki, agent, service):
+    """Also for an agent that is killed meanwhile."""
+    count, now = 600, datetime.now(UTC)
+    host, server = scenario.host(LOG_AGENTS[agent]), scenario.host(SERVER)
+    lines = [line(service, now + timedelta(microseconds=number), number=number) for number in range(count)]
+    append(LOG_AGENTS[agent], "/root/lines", *lines)  # nobody reads that file
+    server.check_output("systemctl stop loki")
+    try:
+        host.check_output("systemd-cat -t anybody cat /root/lines && rm /root/lines")
+        time.sleep(5)  # until they are read
+        host.check_output(f"systemctl kill -s KILL {agent}")
+    finally:
+        server.check_output("systemctl start loki")
+    assert numbers(loki, service, count, 90) == Counter(range(count))
 
 
 def test_lines_wait_while_loki_is_away(loki, agent, service):

@@ -23,7 +23,7 @@ from plugins.plugin_utils.loki_gone import GONE
 from tests.testbed import scenario
 from tests.testbed.paths import ROOT
 from tests.testbed.queries import panels, put_in, targets
-from tests.testbed.scenario import Named, quietly, wait_for
+from tests.testbed.scenario import Named, quietly, tls_answer, wait_for
 
 HOST = "opswatch-logs"
 NANO = 10**9
@@ -46,13 +46,6 @@ def for_the_real_one(loki: scenario.Loki, why: str) -> None:
         pytest.skip(why)
 
 
-def server(path: str) -> Any:
-    """What Prometheus or Alertmanager answers; port and path."""
-    login = f"user = monitoring:{scenario.secret('monitoring_auth_password')}"
-    curl = f"curl -sS --cacert /etc/prometheus/secrets/ca.crt https://{HOST}:{path} -K /dev/stdin"
-    return yaml.safe_load(scenario.host(HOST).check_output(f"echo '{login}' | {curl}"))
-
-
 def test_nobody_gets_in_without_a_certificate(loki):
     assert loki.get("/ready").status_code == 200
     stranger = requests.Session()
@@ -68,7 +61,7 @@ def test_nobody_gets_in_without_a_certificate(loki):
 
 def test_prometheus_gets_in(loki):
     def health() -> list[str]:
-        active = server("9090/api/v1/targets")["data"]["activeTargets"]
+        active = tls_answer(HOST, "9090/api/v1/targets")["data"]["activeTargets"]
         return [f"{one['health']} {one['lastError']}" for one in active if one["labels"]["job"] == "loki"]
 
     wait_for("Prometheus scrapes Loki", lambda: health() == ["up "], 60)
@@ -155,7 +148,7 @@ def test_error_burst_reaches_alertmanager(loki):
     assert loki.push(labels, *((now + number, f"it failed {number}") for number in range(30))).status_code == 204
 
     def fires() -> bool:
-        alerts = server("9093/api/v2/alerts")
+        alerts = tls_answer(HOST, "9093/api/v2/alerts")
         return any(
             one["labels"] == {"alertname": "LogErrorBurst", "service": "shop", "severity": "warning"} for one in alerts
         )
