@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import logs_alloy, logs_promtail
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_logs, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import journal_begin as begin_of
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import plain
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import HostVars
 
@@ -24,6 +25,10 @@ def alloy_config(logs: t.Any, host: str, groups: Groups, hostvars: HostVars, set
     return logs_alloy.alloy_config(checked_logs(plain(logs), host), pushes(host, groups, hostvars), settings)
 
 
+def journal_begin(logs: t.Any, host: str) -> str:
+    return begin_of(checked_logs(plain(logs), host))
+
+
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"promtail_config": promtail_config, "alloy_config": alloy_config}
+        return {"promtail_config": promtail_config, "alloy_config": alloy_config, "journal_begin": journal_begin}

@@ -235,6 +235,11 @@ def values_of(log: Log) -> dict[str, str]:
     return found
 
 
+def journal_begin(logs: t.Iterable[Log]) -> str:
+    """For log_positions: the name of the entry that reads the journal, and how far back its first start goes."""
+    return "".join(f"{log['name']} {log['max_age']}\n" for log in logs if log["kind"] == "journal")
+
+
 # --- where it goes ---
 
 

@@ -11,7 +11,7 @@ import typing as t
 
 from .logs import Log, Push
 from .logs_promtail import CRI_LINE, choose_template, excluded, incoming_time, level_template, tls_options
-from .logs_stages import RELABEL, Stage, stages
+from .logs_stages import BATCH, RELABEL, Stage, stages
 
 HEADER = "// Managed by Ansible (opswatch.monitoring).\n"
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -44,6 +44,7 @@ def alloy_config(logs: t.Sequence[Log], clients: t.Sequence[Push], settings: t.M
 def _endpoint(client: Push, settings: t.Mapping[str, t.Any]) -> Block:
     body: list[t.Any] = [
         ("url", client.url),
+        ("batch_size", f"{BATCH}B"),
         # It tries as long as it takes, and reads no further meanwhile: files and journal keep the lines until then.
         ("min_backoff_period", "500ms"),
         ("max_backoff_period", "10s"),
@@ -76,8 +77,10 @@ def _source(log: Log, settings: t.Mapping[str, t.Any]) -> list[Block]:
     relabel = Block("loki.relabel", name, (("forward_to", Raw("[]")), *rules))
     use = ("relabel_rules", Raw(f"loki.relabel.{name}.rules"))
     if log["kind"] == "journal":
+        # A place that is older than this it would give up. How far back the first start goes: journal_begin.
+        age = ("max_age", settings["max_age"])
         position = Block("legacy_position", "", (("file", legacy), ("name", name)))
-        return [relabel, Block("loki.source.journal", name, (("max_age", log["max_age"]), use, forward, position))]
+        return [relabel, Block("loki.source.journal", name, (age, use, forward, position))]
     listener = Block(
         "listener",
         "",

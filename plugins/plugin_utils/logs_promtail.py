@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from .logs import Log, Push
-from .logs_stages import LEVEL_OF, PIECE, RELABEL, Stage, stages
+from .logs_stages import BATCH, LEVEL_OF, PIECE, RELABEL, Stage, stages
 
 Config = dict[str, t.Any]
 
@@ -38,6 +38,7 @@ def _client(client: Push, settings: t.Mapping[str, t.Any]) -> Config:
     found: Config = {
         "url": client.url,
         "external_labels": {"instance": settings["instance"]},
+        "batchsize": BATCH,
         # It tries as long as it takes, and reads no further meanwhile: files and journal keep the lines until then.
         "backoff_config": {"min_period": "500ms", "max_period": "10s", "max_retries": 0},
     }
@@ -59,7 +60,8 @@ def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:
             {"targets": ["localhost"], "labels": {"__path__": path, **_excluded(log)}} for path in log["paths"]
         ]
     elif log["kind"] == "journal":
-        job["journal"] = {"max_age": log["max_age"]}
+        # A place that is older than this it would give up. How far back the first start goes: journal_begin.
+        job["journal"] = {"max_age": settings["max_age"]}
     else:
         job["syslog"] = {
             "listen_address": log["listen_address"],

@@ -28,6 +28,9 @@ LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
 # Labels that the agents set by themselves, or that carry what is meant for structured metadata.
 TEMPORARY = ("filename", "job", "stream", "source_unit", "source_host")
 
+# Bytes that are sent at once. Small, as what was noted as read and not sent is read again after a kill: log_positions.
+BATCH = 128 << 10
+
 PIECE = 16384  # bytes at which Docker cuts a line
 JOINED = 1 << 20  # bytes at most that pieces are joined to, so that no container fills the agent's memory
 

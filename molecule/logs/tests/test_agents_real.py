@@ -223,22 +223,6 @@ def test_many_lines_wait_for_a_loki_that_is_away(loki, agent, service):
     assert numbers(loki, service, count, 180) == Counter(range(count))
 
 
-def test_the_journal_waits_too(loki, agent, service):
-    """Also for an agent that is killed meanwhile."""
-    count, now = 600, datetime.now(UTC)
-    host, server = scenario.host(LOG_AGENTS[agent]), scenario.host(SERVER)
-    lines = [line(service, now + timedelta(microseconds=number), number=number) for number in range(count)]
-    append(LOG_AGENTS[agent], "/root/lines", *lines)  # nobody reads that file
-    server.check_output("systemctl stop loki")
-    try:
-        host.check_output("systemd-cat -t anybody cat /root/lines && rm /root/lines")
-        time.sleep(5)  # until they are read
-        host.check_output(f"systemctl kill -s KILL {agent}")
-    finally:
-        server.check_output("systemctl start loki")
-    assert numbers(loki, service, count, 90) == Counter(range(count))
-
-
 def test_lines_wait_while_loki_is_away(loki, agent, service):
     """Also in an agent that is restarted meanwhile."""
     count, now = 3000, datetime.now(UTC)
@@ -309,6 +293,85 @@ def reading(agent: str, *logs: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         assert scenario.playbook("site.yml", "--tags", agent).rc == 0
+
+
+@contextmanager
+def without_loki(loki: Loki) -> Iterator[None]:
+    server = scenario.host(SERVER)
+    server.check_output("systemctl stop loki")
+    try:
+        yield
+    finally:
+        server.check_output("systemctl start loki")
+    wait_for("Loki is back", lambda: scenario.quietly(lambda: loki.get("/ready").status_code == 200))
+
+
+def killed_twice(agent: str) -> None:
+    """Each time when it has noted how far it is."""
+    for _ in range(2):
+        time.sleep(12)
+        scenario.host(LOG_AGENTS[agent]).check_output(f"systemctl kill -s KILL {agent}")
+
+
+def test_journal_waits_for_an_agent_that_is_killed(loki, agent, service):
+    """More entries than it sends at once."""
+    count, now, host = 9000, datetime.now(UTC), scenario.host(LOG_AGENTS[agent])
+    lines = [line(service, now + timedelta(microseconds=number), number=number) for number in range(count)]
+    append(LOG_AGENTS[agent], "/root/lines", *lines)  # nobody reads that file
+    with without_loki(loki):
+        host.check_output("systemd-cat -t anybody cat /root/lines && rm /root/lines")
+        killed_twice(agent)
+    assert numbers(loki, service, count, 90) == Counter(range(count))
+
+
+def test_what_is_left_out_does_not_hide_what_was_not_sent(loki, agent, service):
+    """Nine of ten lines are dropped, so that an agent has read ten times what it sends at once."""
+    count, now = 4000, datetime.now(UTC)
+    log = {"name": "busy", "kind": "files", "paths": ["/var/log/busy/*.log"]}
+    with reading(agent, {**log, "drop": [{"field": "level", "matches": "debug"}]}):
+        lines = []
+        for number in range(count):
+            at = now + timedelta(microseconds=number)
+            lines += [line(service, at, number=number)] + [line(service, at, level="DEBUG")] * 9
+        with without_loki(loki):
+            append(LOG_AGENTS[agent], f"/var/log/busy/{service}.log", *lines)
+            killed_twice(agent)
+        assert numbers(loki, service, count, 120) == Counter(range(count))
+
+
+def test_how_far_back_the_journal_is_read(loki, agent, service):
+    """At its first start so far as its entry says; later from where it was, however long ago that is."""
+    host, log = scenario.host(LOG_AGENTS[agent]), {"name": f"j{service[5:]}", "kind": "journal", "max_age": "5s"}
+
+    def say(*words: str) -> None:
+        for word in words:
+            host.check_output(f"echo {word} | systemd-cat -t {service}")
+
+    host.check_output(f"systemctl stop {agent}")
+    say("old")
+    time.sleep(8)
+    with reading(agent, log):
+        say("new")
+        loki.expect(f'{{service="{service}"}}', 1)
+        host.check_output(f"systemctl stop {agent}")
+        say("meanwhile")
+        time.sleep(8)
+        host.check_output(f"systemctl start {agent}")
+        say("afterwards")
+        found = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 3)]
+    assert found == ["new", "meanwhile", "afterwards"]
+
+
+def test_file_that_was_rotated_while_nobody_read(loki, agent, service):
+    """The new one is read from its beginning, though it is longer than the place in the old one."""
+    host, now = scenario.host(LOG_AGENTS[agent]), datetime.now(UTC)
+    lines = [line(service, now + timedelta(microseconds=number), number=number) for number in range(300)]
+    append(LOG_AGENTS[agent], path_of(service), *lines[:100])
+    loki.expect(f'{{service="{service}"}}', 100)
+    host.check_output(f"systemctl stop {agent}; mv {path_of(service)} {path_of(service)}.1")
+    append(LOG_AGENTS[agent], path_of(service), *lines[100:])
+    host.check_output(f"systemctl start {agent}")
+    assert numbers(loki, service, 300, 60) == Counter(range(300))
 
 
 def test_containers_of_docker(loki, agent, service):

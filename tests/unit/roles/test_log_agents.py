@@ -63,8 +63,8 @@ class Host:
         os.utime(path, (self.clock, self.clock))
 
     def start(self, agent: str) -> None:
-        self._run(agent, "take")
-        self._run(agent, "start")
+        for moment in ("take", "start", "begin"):
+            self._run(agent, moment)
 
     def end(self, agent: str, result: str = "success") -> None:
         self._run(agent, "end", SERVICE_RESULT=result)
@@ -78,7 +78,7 @@ class Host:
             for path in (self.root, *self.root.rglob("*")):
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
         done = subprocess.run(words, check=False, capture_output=True, text=True, env=environ, cwd=self.root, **account)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
     def log(self, name: str, count: int) -> int:
         """A log with so many lines of 100 bytes; its size."""
@@ -238,6 +238,119 @@ def test_what_alloy_took_over_and_never_used_is_what_promtail_goes_on_from(host:
     host.end("alloy")
     host.start("promtail")
     assert read(host.promtail)["/var/log/app/a.log"] == "150"
+
+
+# --- files that are made anew while nobody reads ---
+
+
+@pytest.fixture
+def rotated(host: Host) -> Path:
+    """One that Promtail has read, and was renamed after its end; the new one is longer."""
+    path = host.root / "a.log"
+    host.log("b.log", 10)
+    host.write(host.promtail, "".join(["positions:\n", f'  {host.root}/b.log: "500"\n', f'  {path}: "400"\n']))
+    host.log("a.log", 10)
+    host.end("promtail")
+    path.rename(f"{path}.1")
+    host.log("a.log", 20)
+    return path
+
+
+def test_a_new_file_of_the_same_name_is_read_from_its_beginning(host: Host, rotated: Path) -> None:
+    host.start("promtail")
+    assert read(host.promtail) == {f"{host.root}/b.log": "500"}
+
+
+def test_by_alloy_too(host: Host) -> None:
+    path = host.root / "a: b.log"
+    host.log(path.name, 10)
+    places = {str(path): '"400"', "cursor-loki.source.journal.journal": CURSOR}
+    host.write(host.alloy("loki.source.file.app"), positions(**places))
+    host.end("alloy")
+    path.rename(f"{path}.1")
+    host.log(path.name, 20)
+    host.start("alloy")
+    assert read(host.legacy) == {"cursor-journal": CURSOR}
+
+
+def test_what_was_rotated_while_an_agent_ran_is_its_own_matter(host: Host, rotated: Path) -> None:
+    """The numbers of files are of the last end. There was a start since, and then the host lost its power."""
+    host.start("promtail")
+    rotated.rename(f"{rotated}.2")
+    host.log("a.log", 30)
+    host.clock = int(os.stat(host.root).st_mtime) + 100
+    host.write(host.promtail, of(f"{rotated}", 400))
+    host.start("promtail")
+    assert read(host.promtail) == {f"{rotated}": "0"}, "as after any kill: so far back"
+
+
+# --- where the journal is begun ---
+
+
+JOURNALCTL = """#!/bin/sh
+echo "$@" >>"${0%/*}/asked"
+case $*:$EMPTY in *--since*:yes) exit 0 ;; esac
+printf '__CURSOR=%s\\n__REALTIME_TIMESTAMP=1\\n\\n__CURSOR=later\\n\\n' "$CURSOR"
+"""
+
+
+@pytest.fixture
+def journal(host: Host, monkeypatch: pytest.MonkeyPatch) -> t.Callable[[], str]:
+    """What journalctl was asked for."""
+    script = host.root / "bin/journalctl"
+    script.write_text(JOURNALCTL)
+    script.chmod(0o755)
+    monkeypatch.setenv("CURSOR", CURSOR)
+    for agent in ("promtail", "alloy"):
+        (host.root / "etc" / agent).mkdir(parents=True)
+        (host.root / "etc" / agent / "journal_begin").write_text("journal 12h\n")
+    asked = host.root / "bin/asked"
+    return lambda: asked.read_text() if asked.exists() else ""
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+@pytest.mark.parametrize("empty", ["no", "yes"])
+def test_the_first_start_begins_so_far_back(
+    agent: str, empty: str, host: Host, journal: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is as new, with the last entry there is."""
+    monkeypatch.setenv("EMPTY", empty)
+    host.start(agent)
+    assert "--since=-12h" in journal()
+    assert read(host.promtail if agent == "promtail" else host.legacy) == {"cursor-journal": CURSOR}
+    before = journal()
+    host.start(agent)
+    assert journal() == before, "there is a place now"
+
+
+def test_other_places_stay(host: Host, journal: t.Any) -> None:
+    """And are as old as they were."""
+    host.write(host.promtail, of("/var/log/app/a.log", 100))
+    before = host.promtail.stat().st_mtime
+    host.end("promtail")
+    host.start("promtail")
+    assert read(host.promtail) == {"/var/log/app/a.log": "100", "cursor-journal": CURSOR}
+    assert host.promtail.stat().st_mtime == before
+
+
+def test_alloy_reads_files_already_when_the_journal_is_added(host: Host, journal: t.Any) -> None:
+    """What it is given for the journal must not pass for what it knows of files."""
+    ours = host.alloy("loki.source.file.app")
+    host.write(ours, positions(**{"/var/log/app/a.log": '"150"'}))
+    host._run("alloy", "begin")  # at a reload
+    assert read(host.legacy) == {"cursor-journal": CURSOR}
+    host.end("alloy", "signal")
+    host.start("alloy")
+    assert read(host.legacy)["/var/log/app/a.log"] == "0"
+
+
+def test_a_place_that_alloy_has_is_left(host: Host, journal: t.Any) -> None:
+    places = positions(**{"cursor-loki.source.journal.journal": CURSOR})
+    host.write(host.alloy("loki.source.journal.journal"), places)
+    host.end("alloy")
+    host.start("alloy")
+    assert not host.legacy.exists()
+    assert journal() == ""
 
 
 # --- what one who runs code as an agent can make of it ---
