@@ -1,6 +1,6 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbered lines of a service: written on a host, counted in Loki."""
+"""Lines of a service: written on a host, read by an agent, counted in Loki."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import json
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from .scenario import Loki, wait_for
+from .scenario import Loki, playbook, wait_for
 
 # Writes numbered lines; renames or cuts its file now and then, or removes it.
 WRITER = """
@@ -65,3 +67,14 @@ def numbers(loki: Loki, service: str, count: int, seconds: float) -> Counter[int
     time.sleep(3)  # for what would come twice
     complete()
     return found
+
+
+@contextmanager
+def reading(agent: str, *logs: dict[str, Any]) -> Iterator[None]:
+    """Beside the files of services, for a while."""
+    app = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
+    assert playbook("site.yml", "--tags", agent, variables={"monitoring_logs": [app, *logs]}).rc == 0
+    try:
+        yield
+    finally:
+        assert playbook("site.yml", "--tags", agent).rc == 0

@@ -14,14 +14,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import requests
 
 from tests.testbed import scenario
-from tests.testbed.log_lines import line, numbers, path_of, writer
+from tests.testbed.log_lines import line, numbers, path_of, reading, writer
 from tests.testbed.paths import ROOT
 from tests.testbed.scenario import LOG_AGENTS, Loki, append, wait_for
 
@@ -48,16 +47,7 @@ except ZeroDivisionError:
 """
 
 
-@pytest.fixture(autouse=True)
-def real(loki: Loki, request: pytest.FixtureRequest) -> None:
-    # ./dev test has stand-ins, of which nothing here would say anything: whatever they did would prove nothing.
-    # ./dev test-real has the programs, and names each test that it skips.
-    if loki.is_stand_in:
-        pytest.skip("Loki is a stand-in")
-    agent = request.getfixturevalue("agent")
-    if "stand-in" in scenario.host(LOG_AGENTS[agent]).run(f"{agent} --version").stdout:
-        # Somebody's folder may have a real Loki and no real agent.
-        pytest.skip(f"{agent} is a stand-in")
+pytestmark = pytest.mark.usefixtures("real")
 
 
 def test_time_level_context_and_the_whole_line(loki, agent, service):
@@ -282,17 +272,6 @@ def test_streams_that_services_cost(loki, agent, service, services):
     # The last is Loki's own copy of the service's name, which makes no stream of its own.
     assert {name for one in found for name in one} == {"instance", "service", "level", "service_name"}
     assert all(one["service_name"] == one["service"] for one in found)
-
-
-@contextmanager
-def reading(agent: str, *logs: dict[str, Any]) -> Iterator[None]:
-    """Beside the files of services, for a while."""
-    app = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
-    assert scenario.playbook("site.yml", "--tags", agent, variables={"monitoring_logs": [app, *logs]}).rc == 0
-    try:
-        yield
-    finally:
-        assert scenario.playbook("site.yml", "--tags", agent).rc == 0
 
 
 @contextmanager
