@@ -248,10 +248,7 @@ def test_full_disk_under_the_positions(loki, agent, service):
     assert numbers(loki, service, 51, 60) == Counter(range(51))
 
 
-# 1000 of both would be over Loki's limit of streams.
-@pytest.mark.parametrize(
-    ("agent", "services"), [("promtail", 10), ("promtail", 100), ("alloy", 10), ("alloy", 100), ("alloy", 1000)]
-)
+@pytest.mark.parametrize("services", [10, 100, 1000])
 def test_streams_that_services_cost(loki, agent, service, services):
     """Five levels each: one stream for each of them, and none for anything else."""
     now, levels = datetime.now(UTC), ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
