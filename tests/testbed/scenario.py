@@ -69,7 +69,7 @@ def start_playbook(
 
 
 def finish(process: subprocess.Popen[str]) -> Run:
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=1200)  # for what hangs: a run takes a minute, on a busy machine some
     print(output)
     return Run(process.returncode, output)
 
@@ -124,6 +124,7 @@ class Server:
     """A server of the stack under test, asked as a user would."""
 
     PORT = 0
+    TIMEOUT = 30.0  # seconds: a busy machine may need some for an answer
 
     def __init__(self, name: str, port: int = 0, scheme: str = "http", verify: str | bool = True) -> None:
         self.name, self.port, self.scheme, self.verify = name, port or self.PORT, scheme, verify
@@ -145,7 +146,7 @@ class Server:
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
         auth = (USER, secret("monitoring_auth_password"))
-        return requests.request(method, self.url + path, auth=auth, timeout=5, verify=self.verify, **what)
+        return requests.request(method, self.url + path, auth=auth, timeout=self.TIMEOUT, verify=self.verify, **what)
 
 
 class Alertmanager(Server):
@@ -195,7 +196,7 @@ class Loki(Server):
         found = [(int(value[0]), value[1], one["stream"]) for one in streams for value in one["values"]]
         return sorted(found, key=lambda entry: entry[0])
 
-    def expect(self, query: str, count: int, seconds: float = 30) -> list[Any]:
+    def expect(self, query: str, count: int, seconds: float = 180) -> list[Any]:
         """What it has, as soon as it is so many lines: time, line, labels and metadata."""
         found: list[Any] = []
 
@@ -207,7 +208,7 @@ class Loki(Server):
         return found
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
-        return self.session.request(method, self.url + path, timeout=10, verify=self.verify, **what)
+        return self.session.request(method, self.url + path, timeout=self.TIMEOUT, verify=self.verify, **what)
 
 
 class Prometheus(Server):
@@ -225,13 +226,22 @@ class Prometheus(Server):
         return list(self.get("/api/v1/query", query=expression).json()["data"]["result"])
 
 
-def wait_for(what: str, condition: Any, seconds: float = 60) -> float:
-    """Seconds until a condition holds; fails with its name when it does not."""
+def wait_for(what: str, condition: Any, seconds: float = 180) -> float:
+    """Seconds until a condition holds; fails with its name when it does not.
+
+    A server that does not answer may do so at the next attempt. The limit is generous, as a machine may be slow, and
+    busy with other tests: what holds is waited for no longer by it.
+    """
     begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"{what}: not within {seconds} s"
+    while True:
+        try:
+            if condition():
+                return time.monotonic() - begun
+            error = ""
+        except requests.RequestException as refusal:
+            error = f" ({refusal})"
+        assert time.monotonic() - begun < seconds, f"{what}: not within {seconds} s{error}"
         time.sleep(0.25)
-    return time.monotonic() - begun
 
 
 def after(seconds: float) -> Callable[[], bool]:
@@ -266,6 +276,7 @@ class Watch:
 
     def __init__(self, prometheus: Prometheus) -> None:
         self.prometheus = prometheus
+        self.prometheus.TIMEOUT = 10  # as of a scrape
         self.asked = 0
         self.missed: list[str] = []
         self._stop = threading.Event()
@@ -277,8 +288,8 @@ class Watch:
         except requests.RequestException:
             return False
 
-    def wait(self, seconds: float = 30) -> None:
-        wait_for("Prometheus answers", self.answers, seconds)
+    def wait(self) -> None:
+        wait_for("Prometheus answers", self.answers)
 
     def _loop(self) -> None:
         while not self._stop.wait(0.1):

@@ -61,7 +61,7 @@ def stack(sink: Any, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
     }
     assert scenario.playbook("site.yml", variables=variables, inventories=inventories).rc == 0
     prometheus = Prometheus(SERVER)
-    wait_for("every target is up", lambda: set(prometheus.targets().values()) == {"up"}, 90)
+    wait_for("every target is up", lambda: set(prometheus.targets().values()) == {"up"})
     return prometheus
 
 
@@ -100,7 +100,7 @@ def test_the_nine_are_provoked_and_told(stack, sink):
     assert not missing, f"{missing} were not told; Prometheus has {json.dumps(seen)}"
 
     app.check_output("systemctl stop postgresql")
-    wait_for("the database is missed", lambda: "DatabaseDown" in titles(sink, "firing"), 240)
+    wait_for("the database is missed", lambda: "DatabaseDown" in titles(sink, "firing"), 600)
 
 
 def test_their_end_is_told(stack, sink):

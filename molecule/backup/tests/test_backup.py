@@ -372,11 +372,11 @@ def test_dashboards_and_log_lines_come_back() -> None:
     assert ".monitoring-restore" not in stored
     on(HOST, "systemctl stop grafana loki && rm -rf /var/lib/loki/* /var/lib/grafana/grafana.db*")
     on(HOST, "systemctl start grafana loki")
-    wait_for("both run, empty", lambda: _answers(lambda: (lines(), "Kept" in dashboards())) == (0, False), 90)
+    wait_for("both run, empty", lambda: _answers(lambda: (lines(), "Kept" in dashboards())) == (0, False))
     done = restore(restore_components="grafana,loki", restore_overwrite=True)
     assert done.rc == 0
     assert dashboards() == before | {"Kept"}
-    wait_for("the lines are there", lambda: _answers(lines) == 500, 90)
+    wait_for("the lines are there", lambda: _answers(lines) == 500)
     assert playbook("site.yml", "--check", variables=settings()).rc == 0
 
 
@@ -410,7 +410,7 @@ def test_killed_restore_is_undone_by_the_next() -> None:
     with with_each_start("test -e /root/go-on || sleep 60"):
         process = scenario.start_playbook("playbooks/restore.yml", "--limit", HOST, variables=wish)
         waits = "pgrep -f '[s]ystemctl enable --now --quiet prometheus'"
-        wait_for("the restored data is started", lambda: scenario.host(HOST).run(waits).rc == 0, 120)
+        wait_for("the restored data is started", lambda: scenario.host(HOST).run(waits).rc == 0, 300)
         on(HOST, f"kill -9 $(ps -o ppid= -p $({waits} | head -1))")
         scenario.finish(process)
         on(HOST, "test -e /var/lib/prometheus/.monitoring-restore/swap.json")
@@ -501,7 +501,7 @@ def test_killed_backup_leaves_nothing(signal: str) -> None:
     snapshot, waits = "/var/lib/prometheus/snapshots/opswatch", "pgrep -f '[s]h /usr/local/bin/restic backup'"
     with slow_restic(60):
         process = scenario.start_playbook("playbooks/backup.yml", "--limit", HOST, variables=settings())
-        wait_for("restic is called", lambda: scenario.host(HOST).run(waits).rc == 0, 120)
+        wait_for("restic is called", lambda: scenario.host(HOST).run(waits).rc == 0, 300)
         on(HOST, f"test -d {snapshot}")
         on(HOST, f"kill -{signal} $(ps -o ppid= -p $({waits} | head -1))")
         done = scenario.finish(process)

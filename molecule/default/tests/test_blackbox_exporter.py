@@ -145,13 +145,13 @@ def test_probes_of_every_kind(prometheus):
         "certificate": 1,
         "certificate-nobody-signed": 0,  # its answer would be a 200
     }
-    wait_for("every probe says what holds", lambda: probes(prometheus) == expected, 60)
+    wait_for("every probe says what holds", lambda: probes(prometheus) == expected)
 
 
 @pytest.mark.usefixtures("site")
 def test_labels(prometheus):
     """Of a service as its own job has them, so that both can be put side by side; of a listed target its name."""
-    wait_for("the probe", lambda: "shop" in probes(prometheus), 60)
+    wait_for("the probe", lambda: "shop" in probes(prometheus))
     (shop,) = prometheus.query('probe_success{service="shop"}')
     url = f"http://{PROBED}:8080/health"
     assert shop["metric"] == {
@@ -171,20 +171,20 @@ def test_labels(prometheus):
 
 @pytest.mark.usefixtures("site")
 def test_a_services_health_up_and_down(probed, prometheus):
-    wait_for("it is up", lambda: probes(prometheus).get("shop") == 1, 60)
+    wait_for("it is up", lambda: probes(prometheus).get("shop") == 1)
     probed.check_output("mv /srv/probed/health /srv/probed/ill")
     try:
-        wait_for("it is down", lambda: probes(prometheus)["shop"] == 0, 60)
+        wait_for("it is down", lambda: probes(prometheus)["shop"] == 0)
     finally:
         probed.check_output("mv /srv/probed/ill /srv/probed/health")
-    wait_for("it is up again", lambda: probes(prometheus)["shop"] == 1, 60)
+    wait_for("it is up again", lambda: probes(prometheus)["shop"] == 1)
 
 
 @pytest.mark.usefixtures("site")
 def test_the_end_of_a_certificate(probed, prometheus):
     end = probed.check_output("openssl x509 -noout -enddate -in /srv/probed/cert.pem").removeprefix("notAfter=")
     expiry = "probe_ssl_earliest_cert_expiry"
-    wait_for("it is known", lambda: "certificate" in probes(prometheus, expiry), 60)
+    wait_for("it is known", lambda: "certificate" in probes(prometheus, expiry))
     assert probes(prometheus, expiry) == {"certificate": ssl.cert_time_to_seconds(end)}
 
 
@@ -211,7 +211,7 @@ def test_certificates_of_the_components(site, prometheus):
 
     parts = {("prometheus", SERVER), ("blackbox_exporter", SERVER), ("node_exporter", PROBED)}
     try:
-        wait_for("the probes", lambda: parts <= set(found()), 60)
+        wait_for("the probes", lambda: parts <= set(found()))
         assert found() == {(name, host): end(name, host) for name, host in found()}
     finally:
         assert site(tags="all").rc == 0
@@ -225,7 +225,7 @@ def test_traefik_is_scraped_with_its_own_services(prometheus):
         found = prometheus.query('traefik_service_requests_total{job="traefik"}')
         return [(one["metric"]["instance"], one["metric"]["service"]) for one in found]
 
-    wait_for("it is scraped", lambda: services() == [(PROBED, "shop@docker")], 60)
+    wait_for("it is scraped", lambda: services() == [(PROBED, "shop@docker")])
 
 
 # --- how it runs ---
@@ -253,7 +253,7 @@ def test_ping_in_a_user_namespace_where_the_kernel_opens_it_to_nobody(server):
     try:
         assert not succeeds("icmp", scenario.address(PROBED))  # what runs was started before: the range tells
         server.check_output("systemctl daemon-reload && systemctl restart blackbox_exporter")
-        wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0, 60)
+        wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0)
         pid = scenario.in_force(SERVER, "blackbox_exporter").pid
         group = server.group("blackbox_exporter").gid
         assert server.check_output(f"cat {group_range}").split() == [str(group)] * 2
@@ -266,7 +266,7 @@ def test_ping_in_a_user_namespace_where_the_kernel_opens_it_to_nobody(server):
             f"rm -r {drop_in} && echo '{earlier}' > {group_range} && mount -o remount,bind,ro /proc/sys"
         )
         server.check_output("systemctl daemon-reload && systemctl restart blackbox_exporter")
-    wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0, 60)
+    wait_for("it answers", lambda: server.run(f"curl -s 127.0.0.1:{PORT}").rc == 0)
 
 
 @pytest.mark.usefixtures("site")
@@ -351,7 +351,7 @@ def test_it_goes_and_comes_back(site, server, prometheus):
     left = "find /etc /opt /usr/local/bin /var/lib -xdev -name '*blackbox*' -not -path '*/prometheus/*'"
     assert server.check_output(left) == ""
     gone = {"probe", "blackbox_exporter"}
-    wait_for("no target", lambda: not gone & {job for job, _host in prometheus.targets()}, 60)
+    wait_for("no target", lambda: not gone & {job for job, _host in prometheus.targets()})
 
     predicted = site("--check", tags="blackbox_exporter")
     assert predicted.rc == 0

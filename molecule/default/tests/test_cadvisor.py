@@ -32,7 +32,7 @@ def job(prometheus) -> dict:
 
 def test_it_is_scraped(prometheus):
     seen = f'container_last_seen{{job="cadvisor", instance="{HOST}", id="/"}}'
-    wait_for("the root of its cgroups", lambda: prometheus.query(seen), 60)
+    wait_for("the root of its cgroups", lambda: prometheus.query(seen))
 
 
 def test_it_is_sent_no_password(prometheus):

@@ -157,7 +157,7 @@ def test_new_passwords(prometheus, tmp_path):
         return requests.get(f"{prometheus.url}/api/v1/targets", auth=auth, timeout=5).json()
 
     assert prometheus.get("/-/ready").status_code == 401
-    wait_for("every target is up", lambda: all_up(with_the_new_password()), 90)
+    wait_for("every target is up", lambda: all_up(with_the_new_password()))
 
 
 def test_tls_by_one_variable(prometheus):
@@ -173,7 +173,7 @@ def test_tls_by_one_variable(prometheus):
         login = f"user = monitoring:{scenario.secret('monitoring_auth_password')}"
         return yaml.safe_load(server.check_output(f"echo '{login}' | {curl}/api/v1/targets -K /dev/stdin"))
 
-    wait_for("every target is up over TLS", lambda: all_up(over_tls()), 60)
+    wait_for("every target is up over TLS", lambda: all_up(over_tls()))
     again = site(monitoring_tls="selfsigned", prometheus_job_scrape_interval="2s")
     assert again.output.count("changed=0") == 3
 
@@ -203,7 +203,7 @@ def test_services_are_scraped(prometheus):
     run = site("--diff", monitoring_services=[service])
     assert run.rc == 0
     assert service["auth"]["password"] not in run.output
-    wait_for("both are up", lambda: prometheus.targets().get(("shop", SERVER)) == "up", 60)
+    wait_for("both are up", lambda: prometheus.targets().get(("shop", SERVER)) == "up")
     assert {one["metric"]["tier"] for one in prometheus.query('up{job="shop"}')} == {"web"}
 
 

@@ -29,7 +29,7 @@ def test_services_run_and_start_at_boot(host):
 
 
 def test_every_target_is_up(prometheus):
-    wait_for("every target is up", lambda: set(prometheus.targets().values()) == {"up"}, 60)
+    wait_for("every target is up", lambda: set(prometheus.targets().values()) == {"up"})
     assert set(prometheus.targets()) == {
         ("prometheus", "opswatch-debian13"),
         ("alertmanager", "opswatch-debian13"),
@@ -51,7 +51,7 @@ def test_every_program_tells_when_it_was_started(prometheus):
         return {f"{one['metric']['job']}/{one['metric']['instance']}" for one in found}
 
     # The stand-in for cAdvisor is Python, and tells nothing of its process.
-    wait_for("all starts are known", lambda: known() >= everything - {"cadvisor/opswatch-debian12"}, 60)
+    wait_for("all starts are known", lambda: known() >= everything - {"cadvisor/opswatch-debian12"})
 
 
 @pytest.mark.parametrize("port", [9090, 9093, 9100, 9115])
@@ -118,7 +118,7 @@ def test_hardening_hides_nothing_from_node_exporter(host):
         f"node_exporter --web.listen-address=127.0.0.1:9101 {flags}"
     )
     try:
-        wait_for("the bare one answers", lambda: host.run("curl -sf 127.0.0.1:9101/metrics").rc == 0, 60)
+        wait_for("the bare one answers", lambda: host.run("curl -sf 127.0.0.1:9101/metrics").rc == 0)
         bare = host.check_output("curl -s 127.0.0.1:9101/metrics")
     finally:
         host.run("systemctl stop bare")

@@ -116,7 +116,7 @@ def two_databases():
 
 def test_it_reaches_the_database_over_the_socket(prometheus):
     assert value(metrics(), "pg_up") == 1
-    wait_for("it is scraped", lambda: [one["value"][1] for one in prometheus.query("pg_up")] == ["1"], 60)
+    wait_for("it is scraped", lambda: [one["value"][1] for one in prometheus.query("pg_up")] == ["1"])
     (up,) = prometheus.query("pg_up")
     assert {key: up["metric"][key] for key in up["metric"] if key != "__name__"} == {
         "instance": HOST,
@@ -161,7 +161,7 @@ def test_without_a_database_it_says_what_to_do(database):
     assert "What to do: see that the server runs" in run.said
     assert alone.rc == 0
     assert scenario.in_force(HOST, "postgres_exporter") == before
-    wait_for("it reaches the database again", lambda: value(metrics(), "pg_up") == 1, 60)
+    wait_for("it reaches the database again", lambda: value(metrics(), "pg_up") == 1)
 
 
 @pytest.mark.parametrize("version", ["0.11.1", pytest.param("0.17.1", marks=pytest.mark.slow)])
@@ -221,7 +221,7 @@ def test_tables_and_indexes_of_both_are_told_apart(prometheus):
         assert len({one["metric"]["datname"] for one in found}) == len(found)
         return {one["metric"]["datname"]: float(one["value"][1]) for one in found}
 
-    wait_for("both tables are there", lambda: set(scans()) == {"shop", "stock"}, 60)
+    wait_for("both tables are there", lambda: set(scans()) == {"shop", "stock"})
     assert min(scans().values()) >= 1
     for name, labels in {
         "pg_stat_user_tables_n_live_tup": [("shop", None), ("stock", "stock")],
@@ -278,7 +278,7 @@ def test_every_collector_works_behind_the_hardening():
 @pytest.mark.usefixtures("two_databases")
 def test_statements_where_they_are_on(prometheus):
     query = 'pg_stat_statements_calls_total{datname="shop", user="postgres"}'
-    wait_for("statements are there", lambda: prometheus.query(query), 60)
+    wait_for("statements are there", lambda: prometheus.query(query))
 
 
 @pytest.mark.usefixtures("two_databases")
@@ -287,7 +287,7 @@ def test_a_long_transaction_is_seen(database):
     statement = "BEGIN; SELECT pg_sleep(30)"
     database.check_output("systemd-run --unit=long --uid=postgres psql -X --command %s shop", statement)
     try:
-        wait_for("it is seen", lambda: value(metrics(), oldest) > 3, 60)
+        wait_for("it is seen", lambda: value(metrics(), oldest) > 3)
     finally:
         database.run("systemctl stop long")
     assert value(metrics(), "pg_long_running_transactions") >= 0
@@ -313,7 +313,7 @@ def test_a_password_works_and_is_not_in_sight(with_password, database, prometheu
     def up() -> dict[str, str]:
         return {one["metric"]["instance"]: one["value"][1] for one in prometheus.query("pg_up")}
 
-    wait_for("both are up", lambda: up() == {HOST: "1", "127.0.0.1:5432": "1"}, 60)
+    wait_for("both are up", lambda: up() == {HOST: "1", "127.0.0.1:5432": "1"})
     assert len(prometheus.query('pg_settings_max_connections{instance="127.0.0.1:5432"}')) == 1
     assert PASSWORD not in with_password.output
     told = database.run(
@@ -336,7 +336,7 @@ def test_a_password_is_sent_to_its_own_server_only(database):
     """/probe connects to wherever it is told. Whoever may ask it must not get the password by that."""
     database.check_output("systemd-run --unit=listener python3 -u -c %s", LISTENER)
     try:
-        wait_for("it listens", lambda: "listening" in database.check_output("journalctl -u listener -o cat"), 60)
+        wait_for("it listens", lambda: "listening" in database.check_output("journalctl -u listener -o cat"))
         target = "postgresql://watcher@127.0.0.1:5999/shop?sslmode=disable"
         for asked in (target, target + "&passfile=/run/postgres_exporter/pgpass"):
             assert value(metrics("/probe", target=asked), "pg_up") == 0
@@ -361,4 +361,4 @@ def test_absent_leaves_nothing_of_ours(database, prometheus):
     assert database.run("systemctl cat postgres_exporter").rc != 0
     # As the account stays, so does the role: nobody but that account can be it.
     assert psql(database, "SELECT count(*) FROM pg_roles WHERE rolname = 'postgres_exporter'") == "1"
-    wait_for("it is no target any more", lambda: ("postgres_exporter", HOST) not in prometheus.targets(), 60)
+    wait_for("it is no target any more", lambda: ("postgres_exporter", HOST) not in prometheus.targets())

@@ -140,7 +140,7 @@ def test_link_removed(site, host, watch, in_force, then):
     host.check_output(f"rm {HOME}/current")
     assert not watch.answers()  # web.yml is read for each connection
     run = site.good(**({} if then == "same" else {"prometheus_scrape_interval": "19s"}))
-    watch.wait(2)
+    watch.wait()
     assert f"repaired the link {HOME}/current, which was gone" in run.said
     after = in_force()
     assert (after.whole, after.unit_belongs, after.pid) == (True, True, before.pid)

@@ -110,7 +110,7 @@ def test_metrics_are_for_the_scrape_alone():
     metrics = ask("/metrics", ("monitoring", scenario.secret("monitoring_exporter_password")))
     assert "\ngrafana_build_info{" in metrics.text
     prometheus = scenario.Prometheus(HOST)
-    wait_for("it is scraped", lambda: prometheus.targets().get(("grafana", HOST)) == "up", 60)
+    wait_for("it is scraped", lambda: prometheus.targets().get(("grafana", HOST)) == "up")
 
 
 @pytest.mark.usefixtures("site")
@@ -212,7 +212,7 @@ def test_what_it_refuses_leaves_the_earlier_one_serving(grafana, variables, name
     after = scenario.in_force(HOST, "grafana")
     assert after.generation == before.generation
     assert after.whole
-    wait_for("it answers", ready, 60)
+    wait_for("it answers", ready)
     assert ask("/api/org", administrator()).status_code == 200
 
 
@@ -280,7 +280,7 @@ def test_behind_a_path_and_over_tls(site, host):
         active = json.loads(host.check_output(f"{server} https://{HOST}:9090/api/v1/targets"))["data"]["activeTargets"]
         return [one["health"] for one in active if one["labels"]["job"] == "grafana"] == ["up"]
 
-    wait_for("it is scraped", scraped, 60)
+    wait_for("it is scraped", scraped)
 
 
 def tables(host: Any) -> set[str]:

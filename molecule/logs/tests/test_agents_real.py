@@ -115,7 +115,7 @@ def test_line_over_the_limit_is_cut(loki, agent, service):
     at = datetime.now(UTC)
     text = json.dumps({"message": "x" * 300_000, **json.loads(line(service, at)), "level": "ERROR", "logger": "shop"})
     append(LOG_AGENTS[agent], path_of(service), text, line(service, at + timedelta(seconds=1), message="after"))
-    (stamp, cut, known), (_, after, _) = loki.expect(f'{{service="{service}"}}', 2, 60)
+    (stamp, cut, known), (_, after, _) = loki.expect(f'{{service="{service}"}}', 2)
     assert text.startswith(cut)
     assert 255_000 < len(cut) <= 256_000
     assert (stamp // 1000, known["level"], known["logger"]) == (int(at.timestamp() * 10**6), "error", "shop")
@@ -162,7 +162,7 @@ def test_ten_megabytes_without_an_end(loki, agent, service):
     append(host, path_of(other), "still read")
     loki.expect(f'{{service="{other}"}}', 1)
     append(host, path_of(service), "", "after")
-    found = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2, 60)]
+    found = [text for _stamp, text, _known in loki.expect(f'{{service="{service}"}}', 2)]
     assert found[-1] == "after"
     assert len(found[0]) <= 256_000
 
@@ -171,7 +171,7 @@ def test_ten_megabytes_without_an_end(loki, agent, service):
 def test_file_that_changes_under_the_agent(loki, agent, service, change):
     count = 900
     with writer(LOG_AGENTS[agent], service, count, change) as process:
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     assert numbers(loki, service, count, 60) == Counter(range(count))
 
 
@@ -185,7 +185,7 @@ def test_ten_thousand_lines_through_restarts(loki, agent, service):
         host.check_output(f"systemctl kill -s KILL {agent}")
         time.sleep(4)
         server.check_output("systemctl restart loki")
-        assert process.wait(120) == 0
+        assert process.wait(300) == 0
     found = numbers(loki, service, count, 180)
     print(f"{agent}: {len(found)} of {count} lines, {sum(found.values()) - len(found)} twice")
     assert found == Counter(range(count))
@@ -263,7 +263,7 @@ def test_streams_that_services_cost(loki, agent, service, services):
         found = loki.get("/loki/api/v1/series", **{"match[]": f'{{service=~"{service}-.+"}}'})
         return list(found.json()["data"])
 
-    wait_for(f"streams of {services} services", lambda: len(streams()) >= 5 * services, 120)
+    wait_for(f"streams of {services} services", lambda: len(streams()) >= 5 * services)
     found = streams()
     assert len(found) == 5 * services
     # The last is Loki's own copy of the service's name, which makes no stream of its own.

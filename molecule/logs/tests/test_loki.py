@@ -64,7 +64,7 @@ def test_prometheus_gets_in(loki):
         active = tls_answer(HOST, "9090/api/v1/targets")["data"]["activeTargets"]
         return [f"{one['health']} {one['lastError']}" for one in active if one["labels"]["job"] == "loki"]
 
-    wait_for("Prometheus scrapes Loki", lambda: health() == ["up "], 60)
+    wait_for("Prometheus scrapes Loki", lambda: health() == ["up "])
 
 
 def test_line_comes_back_as_it_was_sent(loki, labels):
@@ -82,7 +82,7 @@ def test_the_commands_that_the_documentation_gives(loki):
     (commands,) = (block for block in blocks if "loki_push" in block)
     commands = commands.replace("inventories/production", shlex.quote(str(scenario.inventory())))
     plain = os.environ | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(["sh", "-ec", commands], cwd=ROOT, env=plain, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-ec", commands], cwd=ROOT, env=plain, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     sent, found = (part for part in re.split(rf"^{HOST} \| ", done.stdout, flags=re.MULTILINE) if part)
     assert sent.startswith("CHANGED")
@@ -107,8 +107,8 @@ def test_lines_outlive_a_kill(loki, labels):
     """What was taken is in the log on the disk."""
     assert loki.push(labels, (time.time_ns(), "taken")).status_code == 204
     scenario.host(HOST).check_output("systemctl kill -s KILL loki")
-    wait_for("Loki is back", lambda: quietly(lambda: loki.get("/ready").status_code == 200), 60)
-    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1, 60)
+    wait_for("Loki is back", lambda: quietly(lambda: loki.get("/ready").status_code == 200))
+    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1)
 
 
 def test_it_is_hardened():
@@ -138,7 +138,7 @@ def test_log_alerts_are_loaded(loki):
         groups = loki.get("/prometheus/api/v1/rules").json()["data"]["groups"]
         return {rule["name"] for group in groups for rule in group["rules"]}
 
-    wait_for("the rules are there", lambda: names() == {"LogErrorBurst", "LogServiceSilent"}, 90)
+    wait_for("the rules are there", lambda: names() == {"LogErrorBurst", "LogServiceSilent"})
 
 
 def test_error_burst_reaches_alertmanager(loki):
@@ -153,7 +153,7 @@ def test_error_burst_reaches_alertmanager(loki):
             one["labels"] == {"alertname": "LogErrorBurst", "service": "shop", "severity": "warning"} for one in alerts
         )
 
-    wait_for("the alert reaches Alertmanager", fires, 240)
+    wait_for("the alert reaches Alertmanager", fires, 300)
 
 
 def test_service_that_fell_silent(loki):
@@ -241,7 +241,7 @@ def test_periods_of_the_store_are_kept(loki, labels):
     run = site(loki_config={"schema_config": {"configs": [period, later]}})
     assert run.rc == 0
     assert "restarted loki.service" in run.said
-    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1, 60)
+    wait_for("the line is back", lambda: len(loki.lines(f'{{job="{labels["job"]}"}}')) == 1)
     assert site().rc == 0, "and away again, as it has not begun"
     assert yaml.safe_load(host.check_output("cat /etc/loki/config.yml")) == config
 
@@ -263,7 +263,7 @@ def test_a_store_like_the_guides_takes_the_lines_of_agents(loki, labels, service
     host.check_output("systemctl stop loki; mkdir /var/lib/kept; cd /var/lib/loki && mv -- * /var/lib/kept")
     try:
         written(host, {**config, "limits_config": limits, "schema_config": {"configs": [old]}})
-        wait_for("Loki is there", lambda: quietly(lambda: loki.get("/ready").status_code == 200), 60)
+        wait_for("Loki is there", lambda: quietly(lambda: loki.get("/ready").status_code == 200))
         assert loki.push(labels, (time.time_ns(), "from before")).status_code == 204
         run = site()
         assert run.rc == 0, run.said
@@ -297,7 +297,7 @@ def test_what_is_older_than_the_retention_is_deleted(loki, labels):
     assert loki.push({**labels, "age": "new"}, (now, "stays")).status_code == 204
     assert loki.push({**labels, "age": "old"}, (now - 30 * 3600 * NANO, "goes")).status_code == 204
     loki.post("/flush", {})
-    wait_for("they are on the disk", lambda: len(chunks() - others) >= 2, 60)
+    wait_for("they are on the disk", lambda: len(chunks() - others) >= 2)
     there = chunks()
     quick = {"compaction_interval": "10s", "retention_delete_delay": "1s"}
     assert site(loki_retention="24h", loki_config={"compactor": quick}).rc == 0

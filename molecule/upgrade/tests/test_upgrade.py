@@ -108,7 +108,7 @@ def add_silence(alertmanager: Alertmanager, comment: str) -> None:
 def some_samples(prometheus: Prometheus) -> tuple[float, int]:
     """(a moment, how many samples there are up to it), once there are many. What a slow scrape or a late evaluation
     stamps with an earlier moment is in by then."""
-    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus) - 10) > 5000, 90)
+    wait_for("some samples are there", lambda: samples(prometheus, now(prometheus) - 10) > 5000)
     at = now(prometheus) - 10
     return at, samples(prometheus, at)
 
@@ -119,7 +119,7 @@ def expect_new_samples(prometheus: Prometheus) -> None:
     def came() -> bool:
         return any(float(one["value"][1]) > since for one in prometheus.query("timestamp(up)"))
 
-    wait_for("new samples come", came, 60)
+    wait_for("new samples come", came)
 
 
 @contextmanager
@@ -311,11 +311,11 @@ def lose_power(inventories: list[Path], until: Callable[[], bool], **extra: Any)
     begun = scenario.start_playbook(
         "playbooks/upgrade.yml", variables={"upgrade_to": f"prometheus={NEWEST[0]}", **extra}, inventories=inventories
     )
-    wait_for("the upgrade has come so far", until, 120)
+    wait_for("the upgrade has come so far", until, 300)
     scenario.container(HOST).kill()
     assert scenario.finish(begun).rc != 0
     scenario.container(HOST).start()
-    hosts.wait_until_booted(scenario.container(HOST))
+    hosts.wait_until_booted(scenario.container(HOST), 300)
 
 
 @pytest.mark.parametrize(
