@@ -351,7 +351,7 @@ def test_dashboards_and_log_lines_come_back() -> None:
     login = ("admin", scenario.secret("grafana_admin_password"))
 
     def dashboards() -> set[str]:
-        found = requests.get(f"{grafana.url}/api/search?type=dash-db", auth=login, timeout=10)
+        found = requests.get(f"{grafana.url}/api/search?type=dash-db", auth=login, timeout=30)
         return {one["title"] for one in found.json()}
 
     def lines() -> int:
@@ -360,7 +360,7 @@ def test_dashboards_and_log_lines_come_back() -> None:
 
     before = dashboards()
     made = {"dashboard": {"uid": "kept", "title": "Kept", "panels": []}, "overwrite": True}
-    requests.post(f"{grafana.url}/api/dashboards/db", json=made, auth=login, timeout=10).raise_for_status()
+    requests.post(f"{grafana.url}/api/dashboards/db", json=made, auth=login, timeout=30).raise_for_status()
     now = time.time_ns()
     values = [[str(now + number), f"line {number}"] for number in range(500)]
     loki.post("/loki/api/v1/push", {"streams": [{"stream": {"job": "kept"}, "values": values}]}).raise_for_status()

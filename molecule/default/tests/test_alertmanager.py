@@ -88,8 +88,14 @@ def test_notifications_go_where_their_severity_says(sink, receivers):
     fire("Odd", "warning")
     fire("Watchdog", "none")
     begun = {"mail [CRITICAL] Grave: a thing", "slack [CRITICAL] Grave: a thing", "mail [WARNING] Odd: a thing"}
-    wait_for("all have arrived", lambda: arrived(sink) == {*begun, "hook firing"})
-    text = next(message["text"] for message in sink.messages if message["via"] == "mail")
+
+    def ours() -> set[str]:
+        """Without what Prometheus itself may have to tell of a busy machine."""
+        return {words for words in arrived(sink) if re.search("^hook| (Grave|Odd):", words)}
+
+    wait_for("all have arrived", lambda: ours() == {*begun, "hook firing"})
+    mails = [message for message in sink.messages if message["via"] == "mail"]
+    text = next(mail["text"] for mail in mails if "Grave" in mail["subject"])
     assert "What to do: https://example.com/x" in text
     fire("Grave", "critical", over=True)
     ended = {"mail [RESOLVED] Grave: a thing", "slack [RESOLVED] Grave: a thing"}
@@ -210,5 +216,9 @@ def test_behind_a_path():
     prometheus.prefix = "/prometheus"
     servers = [("alertmanager", SERVER), ("prometheus", SERVER)]
     wait_for("both are up", lambda: [prometheus.targets().get(one) for one in servers] == ["up", "up"])
-    answer = prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
-    assert [one["url"] for one in answer] == [f"http://{SERVER}:9093/alerts/api/v2/alerts"]
+
+    def known() -> list[str]:
+        answer = prometheus.get("/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
+        return [one["url"] for one in answer]
+
+    wait_for("it is known", lambda: known() == [f"http://{SERVER}:9093/alerts/api/v2/alerts"])

@@ -179,7 +179,7 @@ def test_what_others_have_where_a_new_component_belongs(tmp_path):
     host.check_output(f"touch -r /usr/local/bin /run/before; echo theirs > {program}")
     host.check_output("systemd-run --unit=theirs python3 -m http.server 9115")
     try:
-        host.check_output("timeout 20 sh -c 'until ss -ltn | grep -q :9115; do sleep 0.1; done'")
+        host.check_output("timeout 120 sh -c 'until ss -ltn | grep -q :9115; do sleep 0.1; done'")
         said = refused(site(inventories=inventories))
     finally:
         host.check_output(f"systemctl stop theirs; rm {program}; touch -r /run/before /usr/local/bin; rm /run/before")

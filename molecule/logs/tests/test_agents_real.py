@@ -125,7 +125,7 @@ def test_line_over_the_limit_is_cut(loki, agent, service):
 def left_out(agent: str, reason: str) -> float:
     """How many lines the agent says that it has left out, of all entries."""
     port, name = LEFT_OUT[agent]
-    text = requests.get(f"http://{scenario.address(LOG_AGENTS[agent])}:{port}/metrics", timeout=5).text
+    text = requests.get(f"http://{scenario.address(LOG_AGENTS[agent])}:{port}/metrics", timeout=30).text
     return sum(float(value) for value in re.findall(rf'^{name}{{.*reason="{reason}".*}} (\S+)$', text, re.MULTILINE))
 
 

@@ -51,12 +51,12 @@ def test_nobody_gets_in_without_a_certificate(loki):
     stranger = requests.Session()
     stranger.mount("https://", Named(HOST))
     with pytest.raises(requests.RequestException):
-        stranger.get(f"{loki.url}/ready", verify=loki.verify, timeout=5)
+        stranger.get(f"{loki.url}/ready", verify=loki.verify, timeout=30)
     with pytest.raises(requests.RequestException):
-        requests.get(f"http://{scenario.address(HOST)}:3100/ready", timeout=5).raise_for_status()
+        requests.get(f"http://{scenario.address(HOST)}:3100/ready", timeout=30).raise_for_status()
     for port in (9096, 7946):  # for other members, of which there are none
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((scenario.address(HOST), port), timeout=5)
+            socket.create_connection((scenario.address(HOST), port), timeout=30)
 
 
 def test_prometheus_gets_in(loki):
