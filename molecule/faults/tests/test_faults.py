@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import pytest
 
-from tests.testbed.scenario import InForce, Watch, finish
+from tests.testbed.scenario import InForce, Watch, finish, wait_for
+
+# What is never ready: the way back has as many seconds to answer, on a busy machine too.
+NEVER_READY = {"prometheus_flags": {"web.listen-address": "127.0.0.1:9999"}, "prometheus_ready_timeout": 10}
 
 
 def assert_untouched(before: InForce, after: InForce, watch: Watch) -> None:
@@ -109,6 +111,7 @@ def test_the_locks_are_obeyed(site, http_mirror, tmp_path, watch, in_force, host
 
 def test_port_taken(site, host, watch, in_force):
     host.check_output("systemd-run --unit=squatter python3 -m http.server 9099")
+    wait_for("the port is taken", lambda: host.run("ss -ltn | grep -q :9099").rc == 0)
     before = in_force()
     try:
         run = site.run(prometheus_listen_address="0.0.0.0:9099")
@@ -126,9 +129,9 @@ def test_port_taken(site, host, watch, in_force):
 
 def test_never_ready(site, watch, in_force):
     before = in_force()
-    run = site.run(prometheus_flags={"web.listen-address": "127.0.0.1:9999"}, prometheus_ready_timeout=3)
+    run = site.run(**NEVER_READY)
     assert run.rc != 0
-    assert "gave no 200 within 3 s" in run.said
+    assert "gave no 200 within 10 s" in run.said
     assert "127.0.0.1:9090" in run.said
     watch.wait()
     assert in_force().generation == before.generation
@@ -141,11 +144,7 @@ def test_version_step_that_fails_brings_its_data_back(site, watch, in_force, hos
     before = in_force()
     inode = "stat -c %i /var/lib/prometheus/wal"
     earlier, original = host.check_output(count), host.check_output(inode)
-    run = site.run(
-        prometheus_version="3.5.3",
-        prometheus_flags={"web.listen-address": "127.0.0.1:9999"},
-        prometheus_ready_timeout=3,
-    )
+    run = site.run(**NEVER_READY, prometheus_version="3.5.3")
     assert run.rc != 0
     watch.wait()
     assert in_force().generation == before.generation
@@ -155,14 +154,15 @@ def test_version_step_that_fails_brings_its_data_back(site, watch, in_force, hos
     assert not host.run("ls -d /var/lib/prometheus/.opswatch-*").stdout
 
 
-def test_two_runs_at_once(site, watch, in_force):
+def test_two_runs_at_once(site, host, watch, in_force):
     """The second is told who is at work, and changes nothing."""
-    slow = site.start(prometheus_flags={"web.listen-address": "127.0.0.1:9999"}, prometheus_ready_timeout=8)
-    time.sleep(4)
+    slow = site.start(**{**NEVER_READY, "prometheus_ready_timeout": 30})  # time enough for the second to come so far
+    unit = host.file("/etc/systemd/system/prometheus.service")
+    wait_for("the first is at work", lambda: unit.contains("9999"))
     second = site.run(prometheus_scrape_interval="16s")
     first = finish(slow)
     assert first.rc != 0
-    assert "gave no 200 within 8 s" in first.said
+    assert "gave no 200 within 30 s" in first.said
     assert second.rc != 0
     assert "another run is changing prometheus on this host: process" in second.said
     watch.wait()

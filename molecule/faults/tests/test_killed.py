@@ -22,7 +22,7 @@ STATES: list[dict[str, t.Any]] = [
     {**GOOD, "prometheus_scrape_interval": "15s", "prometheus_retention_time": "10d"},
     {**GOOD, "prometheus_scrape_interval": "16s", "prometheus_retention_time": "11d"},
 ]
-NEVER_READY = {"prometheus_flags": {"web.listen-address": "127.0.0.1:9999"}, "prometheus_ready_timeout": 1}
+NEVER_READY = {"prometheus_flags": {"web.listen-address": "127.0.0.1:9999"}, "prometheus_ready_timeout": 5}
 
 
 def stride(default: int) -> int:
