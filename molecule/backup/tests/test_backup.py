@@ -25,10 +25,11 @@ from tests.testbed.scenario import Alertmanager, Prometheus, Run, Server, playbo
 HOST, HEIR = "opswatch-backup", "opswatch-heir"
 TEXTFILE = "/var/lib/node_exporter/textfile/opswatch_backup.static.prom"
 REPOSITORY = "/srv/backup/monitoring"
+SCRAPE = 5  # seconds from one to the next, and for each: on a busy machine some take more than one
 SETTINGS: dict[str, Any] = {
     "backup_repository": REPOSITORY,
-    "prometheus_scrape_interval": "1s",
-    "prometheus_job_scrape_interval": "1s",
+    "prometheus_scrape_interval": f"{SCRAPE}s",
+    "prometheus_job_scrape_interval": f"{SCRAPE}s",
     "grafana_version": "9.3.2",
     "loki_listen_address": "0.0.0.0:3100",  # a network of the test's own
 }
@@ -175,7 +176,7 @@ def active_silences() -> dict[str, str]:
 
 
 def test_first_backup_loses_no_scrape() -> None:
-    """One scrape each second: the longest gap between two of them says what a backup costs.
+    """Prometheus answers all the time, and the longest gap between two scrapes is that of their interval.
 
     Alertmanager writes its file when it stops, and every 15 minutes: what is done to silences after that is not in it.
     """
@@ -185,18 +186,22 @@ def test_first_backup_loses_no_scrape() -> None:
     Alertmanager(HOST).delete(f"/api/v2/silence/{ended['id']}").raise_for_status()
     make_silence(**{**longer, "endsAt": in_hours(4)})
     make_silence("kept")
-    begun = time.time()
-    done = backup()
-    took = time.time() - begun
+    pid, begun = scenario.in_force(HOST).pid, time.time()
+    with scenario.Watch(Prometheus(HOST)) as watch:
+        done = backup()
+    ended = time.time()
     assert done.rc == 0
+    assert watch.missed == []
+    assert scenario.in_force(HOST).pid == pid
     assert f"made the repository {REPOSITORY}" in done.said
     assert "2 silences" in done.said
-    time.sleep(2)
-    found = Prometheus(HOST).query(f'up{{job="node_exporter",instance="{HOST}"}}[{int(took) + 2}s]')
+    up = f'up{{job="node_exporter",instance="{HOST}"}}'
+    wait_for("a scrape after it", lambda: Prometheus(HOST).query(f"timestamp({up}) > {ended}"))
+    found = Prometheus(HOST).query(f"{up}[{int(time.time() - begun) + 2 * SCRAPE}s]")
     stamps = [float(stamp) for stamp, _value in found[0]["values"]]
     gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    print(f"{len(stamps)} scrapes during the backup of {took:.1f} s, longest gap {max(gaps):.2f} s")
-    assert max(gaps) < 2
+    print(f"{len(stamps)} scrapes around the backup of {ended - begun:.1f} s, longest gap {max(gaps):.2f} s")
+    assert max(gaps) < 2 * SCRAPE
     assert all(value == "1" for _stamp, value in found[0]["values"])
 
 
@@ -267,7 +272,7 @@ def test_drill_touches_nothing() -> None:
     assert on(HOST, "systemctl show -P MainPID prometheus") == pid
     assert metric("opswatch_restore_drill_last_run_success") == 1
     assert scenario.host(HOST).run("ls -d /var/lib/opswatch/.backup-drill").rc != 0
-    assert on(HOST, "pgrep -c -x prometheus").strip() == "1"
+    wait_for("only the one that serves is left", lambda: on(HOST, "pgrep -c -x prometheus").strip() == "1")
 
 
 def test_killed_drill_leaves_no_prometheus_behind() -> None:
@@ -276,8 +281,8 @@ def test_killed_drill_leaves_no_prometheus_behind() -> None:
     second = 'pgrep -f "^[^ ]*/prometheus .*/var/lib/opswatch/.backup-drill"'
     wish = {"restore_components": "prometheus", "restore_drill": True}
     process = scenario.start_playbook("playbooks/restore.yml", "--limit", HOST, variables=settings(**wish))
-    kill = f"until {second}; do sleep 0.02; done; kill -9 $(ps -o ppid= -p $({second} | head -1))"
-    on(HOST, f"timeout 120 sh -c '{kill}'")
+    kill = f"until found=$({second}) && set -- $found && kill -9 $(ps -o ppid= -p $1); do sleep 0.02; done"
+    on(HOST, f"timeout 600 sh -c '{kill}'")
     scenario.finish(process)
     wait_for("only the one that serves is left", lambda: on(HOST, "pgrep -c -x prometheus").strip() == "1")
     assert scenario.host(HOST).run(second).rc != 0
@@ -645,10 +650,10 @@ def test_cron_entry_is_silent_when_all_is_well(tmp_path: Path) -> None:
         assert entry.startswith("30 2 * * 6 cd ")
         job = entry.removeprefix("30 2 * * 6 ")
         print(job)
-        well = subprocess.run(["sh", "-c", job], capture_output=True, text=True, check=False, timeout=200)
+        well = subprocess.run(["sh", "-c", job], capture_output=True, text=True, check=False, timeout=900)
         assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
         more.write_text(json.dumps({"all": {"vars": settings(backup_password="wrong", backup_repository=other)}}))
-        bad = subprocess.run(["sh", "-c", job], capture_output=True, text=True, check=False, timeout=200)
+        bad = subprocess.run(["sh", "-c", job], capture_output=True, text=True, check=False, timeout=900)
         assert bad.returncode != 0
         assert f"{HOST}: " in bad.stderr
         assert "the repository does not open with this password" in bad.stderr
