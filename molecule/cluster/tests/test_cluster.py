@@ -27,8 +27,11 @@ RULES = """groups:
   rules:
   - {alert: Provoked, expr: provoked == 1, labels: {severity: critical}}
 """
-# A member waits this long for each one before it in the order, then tells what nobody has told.
-PEER_TIMEOUT = 3
+# A member waits this long for each one before it in the order, then tells what nobody has told. On a busy machine the
+# other one may need some seconds.
+PEER_TIMEOUT = 10
+# Until whoever was to tell something twice has done so: the next notification of a group would be after five seconds.
+TOLD_TWICE = 2 * PEER_TIMEOUT
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,11 @@ def site(variables: dict[str, Any]) -> Any:
 
 @contextmanager
 def watched(*pairs: tuple[str, list[Server]]) -> Iterator[dict[str, float]]:
-    """The longest time, in seconds, in which none of several servers answered; asked ten times a second each."""
+    """The longest time, in seconds, in which none of several servers answered; asked ten times a second each.
+
+    From the last answer before a question that nobody answered to the next one: an answer that takes its time on a busy
+    machine is none of it.
+    """
     longest, ended = {name: 0.0 for name, _servers in pairs}, threading.Event()
 
     def answers(server: Server) -> bool:
@@ -81,13 +88,18 @@ def watched(*pairs: tuple[str, list[Server]]) -> Iterator[dict[str, float]]:
             return False
 
     def watch(name: str, servers: list[Server]) -> None:
-        last = time.monotonic()
+        for server in servers:
+            server.TIMEOUT = 10  # as of a scrape
+        last, missed = time.monotonic(), False
         while not ended.is_set():
+            asked = time.monotonic()
             if any(answers(server) for server in servers):
-                longest[name] = max(longest[name], time.monotonic() - last)
-                last = time.monotonic()
+                longest[name] = max(longest[name], asked - last if missed else 0)
+                last, missed = time.monotonic(), False
+            else:
+                missed = True
             ended.wait(0.1)
-        longest[name] = max(longest[name], time.monotonic() - last)
+        longest[name] = max(longest[name], time.monotonic() - last if missed else 0)
 
     threads = [threading.Thread(target=watch, args=pair) for pair in pairs]
     for thread in threads:
@@ -101,7 +113,7 @@ def watched(*pairs: tuple[str, list[Server]]) -> Iterator[dict[str, float]]:
 
 
 def test_a_pair_is_upgraded_and_one_always_serves(site: Any, variables: dict[str, Any]) -> None:
-    """Ten requests a second find one of them at any time: the longest gap is one pause and one slow answer."""
+    """Ten requests a second find one of them at any time, but for some moments."""
     pairs = [
         ("prometheus", [Prometheus(ONE), Prometheus(TWO)]),
         ("alertmanager", [Alertmanager(ONE), Alertmanager(TWO)]),
@@ -170,7 +182,7 @@ def test_everybody_knows_everybody(site, name):
 def test_an_alert_of_two_servers_is_told_once(site, sink):
     provoke("first")
     wait_for("it is told", lambda: told(sink, "first") > 0)
-    wait_for("time passes", scenario.after(4 * PEER_TIMEOUT))
+    wait_for("time passes", scenario.after(TOLD_TWICE))
     assert told(sink, "first") == 1
 
 
@@ -189,12 +201,15 @@ def test_with_one_node_lost_nothing_is_lost_and_nothing_told_twice(site, sink):
 
     scenario.container(TWO).start()
     wait_for("both are in the cluster", lambda: scenario.quietly(is_pair, TWO))
-    silences = Alertmanager(TWO).get("/api/v2/silences").json()
-    assert silence["comment"] in [one["comment"] for one in silences]
+
+    def comments() -> list[str]:
+        return [one["comment"] for one in Alertmanager(TWO).get("/api/v2/silences").json()]
+
+    wait_for("it has learnt of the silence", lambda: silence["comment"] in comments())
     provoke("third")
     provoke("fourth")
     wait_for("what is not silenced is told", lambda: told(sink, "fourth") > 0)
-    wait_for("time passes", scenario.after(4 * PEER_TIMEOUT))
+    wait_for("time passes", scenario.after(TOLD_TWICE))
     counts = {what: told(sink, what) for what in ("first", "second", "third", "fourth")}
     assert counts == {"first": 1, "second": 1, "third": 0, "fourth": 1}, json.dumps(list(sink.messages), indent=1)
     # Not counted at their end: for a second the two servers differ about it, which five minutes between two
@@ -220,7 +235,7 @@ def test_members_know_each_other_by_certificates(site):
 
     try:
         wait_for("it is refused", lambda: re.search("(unable|failed) to join", said()))
-        assert is_pair_over_tls(ONE)
+        wait_for("the pair is one of two", lambda: is_pair_over_tls(ONE))
     finally:
         stranger.run("systemctl stop stranger")
         print(said())
