@@ -19,8 +19,8 @@ from tests.testbed import scenario
 from tests.testbed.scenario import LOG_AGENTS as HOSTS
 from tests.testbed.scenario import append, wait_for
 
-# As many as Loki gives at once, which is two and a half minutes. Plain lines have no time of their own, so that Loki
-# keeps one that was sent twice as two.
+# As many as Loki gives at once, which is five minutes: a run on a busy machine takes two. Plain lines have no time of
+# their own, so that Loki keeps one that was sent twice as two.
 WRITER = """
 import datetime, json, os, socket, time
 os.makedirs("/var/log/app", exist_ok=True)
@@ -34,7 +34,7 @@ with open("/var/log/app/SERVICE.log", "a") as file, open("/var/log/app/SERVICE-p
         journal.sendto(f"<14>SERVICE-journal: number {number}".encode(), "/dev/log")
         file.flush(), plain.flush()
         number += 1
-        time.sleep(0.03)
+        time.sleep(0.06)
 print(number)
 """
 # What systemd says of a unit, by the number of the message.
@@ -49,6 +49,8 @@ class Stream:
         self.host, self.service = host, service
         command = ["docker", "exec", host, "python3", "-c", WRITER.replace("SERVICE", service)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        file = f"/var/log/app/{service}.log"
+        wait_for("the first line", lambda: scenario.host(host).run("test -s %s", file).rc == 0)
 
     def end(self) -> int:
         """How many they were."""
@@ -66,7 +68,12 @@ class Stream:
         """The other two. C(again): plain lines may be there twice."""
         wanted = Counter(f"number {number}" for number in range(count))
         for kind in ("journal", "plain"):
-            found = Counter(line for _, line, _ in loki.expect(f'{{service="{self.service}-{kind}"}}', count, 60))
+            query = f'{{service="{self.service}-{kind}"}}'
+            # By the lines and not by their number, as some may come twice before the last has come.
+            wait_for(
+                f"all lines of {query}", lambda query=query: wanted.keys() <= {one[1] for one in loki.lines(query)}
+            )
+            found = Counter(line for _, line, _ in loki.lines(query))
             assert set(found) == set(wanted), kind
             assert found == wanted or (again and kind == "plain"), kind
 
