@@ -67,7 +67,22 @@ def installed(variables: dict[str, Any]) -> None:
     for interval in ("2s", "3s"):
         more = {**variables, "node_exporter_generations": 9, "node_exporter_unit": {"Unit": {"Description": interval}}}
         assert scenario.playbook("site.yml", "--tags", "node_exporter", variables=more).rc == 0
-    wait_for("the alert fires", lambda: Prometheus(HOST).query('ALERTS{alertname="ShopIsClosed"}'))
+    alerts = 'ALERTS{alertname=~"ShopIsClosed|Watchdog", alertstate="firing"}'
+    wait_for("the alerts fire", lambda: len(Prometheus(HOST).query(alerts)) == 2)
+    all_up()
+
+
+def all_up() -> None:
+    """Once each job has targets, which takes some seconds after a start, and all of them are."""
+    jobs = {"prometheus", "alertmanager", "node_exporter", "grafana", "loki"}
+
+    def up() -> bool:
+        seen = Prometheus(HOST).targets()
+        return (
+            {job for job, _host in seen} >= jobs and ("node_exporter", OTHER) in seen and set(seen.values()) == {"up"}
+        )
+
+    wait_for("every target is up", up)
 
 
 def maintain(variables: dict[str, Any], *arguments: str, **more: Any) -> Run:
@@ -157,13 +172,18 @@ def test_page_is_one_file(variables: dict[str, Any]) -> None:
 
 
 def test_what_cannot_be_asked_is_told(variables: dict[str, Any]) -> None:
+    begun = time.monotonic()
+    maintain(variables, "--tags", "daily")
+    ordinary = time.monotonic() - begun
     scenario.host(HOST).check_output("systemctl stop prometheus")
     try:
         begun = time.monotonic()
         done = maintain(variables, "--tags", "daily")
-        assert time.monotonic() - begun < 60
+        # Not by much longer than where it is there, which on a busy machine takes a minute, too.
+        assert time.monotonic() - begun < 2 * ordinary + 50
     finally:
         scenario.host(HOST).check_output("systemctl start prometheus")
+        all_up()  # for the doctor below
     assert done.rc != 0  # broken
     assert f"{HOST}" in done.said
     assert "Prometheus" in done.said
