@@ -66,7 +66,7 @@ def running(program: Path, *flags: str, port: int, cwd: Path) -> Iterator[subpro
         subprocess.Popen(words, cwd=cwd, stdout=log, stderr=subprocess.STDOUT, text=True) as process,
     ):
         try:
-            for _attempt in range(400):
+            for _attempt in range(1200):
                 try:
                     socket.create_connection(("127.0.0.1", port), timeout=5).close()
                     break

@@ -54,7 +54,7 @@ def ansible(tmp_path_factory: pytest.TempPathFactory) -> t.Callable[..., str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout

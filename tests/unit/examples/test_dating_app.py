@@ -254,7 +254,7 @@ def test_health_answers_in_time_when_the_database_does_not(monkeypatch):
     class Slow(Connection):
         async def fetchval(self, *_):
             self.asked.append("ping")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(5)  # longer than the ten take to ask
 
     async def visit():
         connection = Slow()

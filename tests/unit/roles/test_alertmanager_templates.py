@@ -65,7 +65,7 @@ def text_of(amtool: Path, folder: Path, grafana: str, *alerts: dict[str, t.Any])
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

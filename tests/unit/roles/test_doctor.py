@@ -57,7 +57,7 @@ def play(folder: Path, variables: str) -> Run:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
     )
     return Run(done.returncode, done.stdout, hosts.parent)

@@ -38,7 +38,7 @@ def test_all_are_run(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_nothing_begins_after_a_failure(count: int) -> None:
-    jobs = [job("bad", "exit 3"), *(job(f"slow{number}", "sleep 0.5") for number in range(9))]
+    jobs = [job("bad", "exit 3"), *(job(f"slow{number}", "sleep 2") for number in range(9))]
     found = run(jobs, count)
     assert found["bad"] == 3
     assert len(found) < 4
@@ -46,7 +46,7 @@ def test_nothing_begins_after_a_failure(count: int) -> None:
 
 def test_what_runs_beside_a_failure_comes_to_its_end(logs: Path, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    bad = f"for i in $(seq 100); do [ -e {begun} ] && exit 1; sleep 0.1; done; exit 2"
+    bad = f"for i in $(seq 600); do [ -e {begun} ] && exit 1; sleep 0.1; done; exit 2"
     other = f"touch {begun}; sleep 0.3; echo cleaned up"
     assert run([job("bad", bad), job("other", other)], 2) == {"bad": 1, "other": 0}
     assert (logs / "test-other.log").read_text() == "cleaned up\n"
@@ -54,7 +54,7 @@ def test_what_runs_beside_a_failure_comes_to_its_end(logs: Path, tmp_path: Path)
 
 def test_two_at_a_time_meet(tmp_path: Path) -> None:
     """Each waits for the other, which one by one would never end."""
-    meet = "touch {mine}; for i in $(seq 100); do [ -e {other} ] && exit 0; sleep 0.1; done; exit 1"
+    meet = "touch {mine}; for i in $(seq 600); do [ -e {other} ] && exit 0; sleep 0.1; done; exit 1"
     files = {"mine": tmp_path / "one", "other": tmp_path / "two"}
     swapped = {"mine": files["other"], "other": files["mine"]}
     assert run([job("one", meet.format(**files)), job("two", meet.format(**swapped))], 2) == {"one": 0, "two": 0}
@@ -88,11 +88,11 @@ def test_of_any_other_failed_step_its_last_words_are_told() -> None:
 
 def test_what_is_aside_does_not_wait_for_what_the_others_need(tmp_path: Path) -> None:
     begun, prepared = tmp_path / "begun", tmp_path / "prepared"
-    wait = "for i in $(seq 100); do [ -e {0} ] && exit 0; sleep 0.1; done; exit 1"
+    wait = "for i in $(seq 600); do [ -e {0} ] && exit 0; sleep 0.1; done; exit 1"
     aside = [job("first", f"touch {begun}; {wait.format(prepared)}"), job("second", "true")]
 
     def prepare() -> None:
-        for _turn in range(100):
+        for _turn in range(600):
             if begun.exists():
                 break
             time.sleep(0.1)

@@ -28,7 +28,9 @@ VERSION = ROLE["cadvisor_version"]
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SOURCE, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(
+        [sys.executable, SOURCE, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def running(*arguments: str) -> t.Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
         try:
-            for _attempt in range(100):
+            for _attempt in range(1200):
                 try:
                     assert fetch(f"{url}/healthz") == "ok"
                     break

@@ -89,7 +89,7 @@ def test_passwords_of_databases_are_secrets_by_themselves(layout: Layout) -> Non
 def test_a_long_line_takes_no_time() -> None:
     begun = time.monotonic()
     _health.without_secrets("x" * 200_000)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10  # and not minutes
 
 
 def test_an_unfinished_change(layout: Layout) -> None:

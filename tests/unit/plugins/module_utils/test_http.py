@@ -15,7 +15,7 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._errors import
 
 
 def api(url: str, **more: t.Any) -> _http.Api:
-    return _http.Api("Grafana", url, timeout=2, **more)
+    return _http.Api("Grafana", url, timeout=20, **more)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_patience_ends(site: t.Any) -> None:
 @pytest.mark.usefixtures("_no_waiting")
 def test_a_grafana_without_its_database_tells_it(site: t.Any) -> None:
     site.pages = {"/api/health": (503, b'{"database": "failing", "version": "12.4.2"}')}
-    grafana = _grafana_api.Grafana("Grafana", site.url, timeout=2)
+    grafana = _grafana_api.Grafana("Grafana", site.url, timeout=20)
     assert grafana.health(even_unwell=True)["database"] == "failing"
     with pytest.raises(_http.ApiError):
         grafana.health()  # whoever wants to change something
@@ -190,7 +190,7 @@ def test_certificates_that_are_not_there(closed_port: int) -> None:
 
 
 def connect(url: str, **more: t.Any) -> _grafana_api.Grafana:
-    return _grafana_api.connect({"url": url, "validate_certs": True, "timeout": 2, **more})
+    return _grafana_api.connect({"url": url, "validate_certs": True, "timeout": 20, **more})
 
 
 def health(version: str) -> bytes:

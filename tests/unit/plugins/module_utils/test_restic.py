@@ -229,7 +229,7 @@ def lives(number: str) -> bool:
 
 
 def wait_until(condition: t.Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 40
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

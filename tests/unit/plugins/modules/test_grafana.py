@@ -295,12 +295,24 @@ def test_write_whose_answer_was_lost_is_no_conflict(
     assert modules.read("orders")["dashboard"]["version"] == 1
 
 
-def test_killed_run_leaves_whole_dashboards_and_the_next_completes_it(modules: Modules, tmp_path: Path) -> None:
+def test_killed_run_leaves_whole_dashboards_and_the_next_completes_it(
+    modules: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     panels = [{**dashboard("")["panels"][0], "id": number} for number in range(1, 13)]
     models = {f"d{number}": dashboard(f"d{number}", panels=panels) for number in range(50)}
     many = write(tmp_path / "many", {f"Shop/{uid}.json": model for uid, model in models.items()})
-    run = multiprocessing.get_context("fork").Process(target=modules.sync, args=(many,))
-    run.start()
+    real, left = _http.Api.post, iter(range(25))
+
+    def until_killed(api: _http.Api, path: str, body: t.Any) -> t.Any:
+        """As ever for half of them; then it waits, or it might come to its end before it is killed."""
+        if path == "/api/dashboards/db" and next(left, None) is None:
+            time.sleep(600)
+        return real(api, path, body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_http.Api, "post", until_killed)
+        run = multiprocessing.get_context("fork").Process(target=modules.sync, args=(many,))
+        run.start()
     while modules.grafana.writes().count(("POST", "/api/dashboards/db")) < 5 and run.is_alive():
         time.sleep(0.005)
     run.kill()
@@ -893,7 +905,7 @@ class Playbook:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         return done.returncode, done.stdout

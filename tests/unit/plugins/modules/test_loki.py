@@ -41,7 +41,7 @@ def standin(folder: Path, **server: t.Any) -> t.Iterator[int]:
     words = [sys.executable, str(standins.SOURCES / "loki"), f"-config.file={folder / 'config.yml'}"]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
         try:
-            for _attempt in range(200):
+            for _attempt in range(1200):
                 try:
                     socket.create_connection(("127.0.0.1", port), timeout=5).close()
                     break

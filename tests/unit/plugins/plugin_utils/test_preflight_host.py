@@ -58,7 +58,7 @@ def test_script_runs_in_any_shell(shell: str) -> None:
         [shell, "-c", host.script(WANTED, ["no-such-python", "python3", "/usr/bin/env python3"])],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     look = host.read(done.stdout)
@@ -77,7 +77,7 @@ def test_script_quotes_what_a_user_wrote() -> None:
         ["sh", "-c", host.script([host.Wanted("app", "1; echo hacked")], ["/no/python; echo hacked"])],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     assert "hacked" not in done.stdout.splitlines()
@@ -285,7 +285,7 @@ class Host:
         text = host.script([host.Wanted("app", "1.2.3", programs=["app"], listens=listens)], [])
         for path in (plain.home, plain.etc, plain.unit, plain.program("app")):
             text = re.sub(rf"(?<=\s){path}(?=[\s/])", f"{self.root}{path}", text)
-        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120, check=True)
         return host.read(done.stdout)
 
     def seen(self) -> list[str]:
@@ -388,7 +388,7 @@ def test_who_listens(family: socket.AddressFamily, address: str, said: str, shel
         wishes = [Listener("app_listen_address", "", one) for one in (port, idle.getsockname()[1])]
         wanted = host.Wanted("app", "1.2.3", listens=wishes)
         done = subprocess.run(
-            [shell, "-c", host.script([wanted], [])], capture_output=True, text=True, timeout=30, check=True
+            [shell, "-c", host.script([wanted], [])], capture_output=True, text=True, timeout=120, check=True
         )
     look = host.read(done.stdout)
     assert look.listening == {"app": [Listener("", said, port)]}
@@ -498,7 +498,7 @@ def test_what_a_host_still_runs(tmp_path: t.Any) -> None:
     text = text.replace(host.Layout("grafana").home, str(tmp_path))
 
     def look() -> host.Look:
-        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120, check=True)
         return host.read(done.stdout)
 
     assert look().installed == {"grafana": "9.3.2"}

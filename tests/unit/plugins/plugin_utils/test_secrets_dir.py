@@ -80,7 +80,7 @@ def test_all_who_ask_at_once_get_the_same(folder: Path, existing: bool) -> None:
     if existing:
         folder.mkdir(parents=True)
     count, numbers = 16, itertools.count()
-    barrier = threading.Barrier(count, timeout=10)  # rather an error than waiting for ever
+    barrier = threading.Barrier(count, timeout=60)  # rather an error than waiting for ever
 
     def make() -> str:
         time.sleep(0.05)  # long enough for all the others to have seen that there is nothing
