@@ -139,7 +139,7 @@ def watched(prometheus: Prometheus, alertmanager: Alertmanager) -> Iterator[dict
             if well:
                 seen["gap"] = max(seen["gap"], time.monotonic() - last)
                 last = time.monotonic()
-            with suppress(requests.RequestException, ValueError):
+            with suppress(requests.RequestException, ValueError, TypeError):  # nor what it says while it starts
                 seen["silences"] |= silences(alertmanager)
             ended.wait(0.1)
 

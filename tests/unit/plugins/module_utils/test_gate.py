@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import typing as t
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.module_utils import _gate, _silence
@@ -111,11 +111,11 @@ def test_first_look_waits_for_a_cluster_to_settle(monkeypatch: pytest.MonkeyPatc
 def test_first_look_waits_for_what_a_new_server_has_not_tried(
     monkeypatch: pytest.MonkeyPatch, ready: list[float], ages: list[float], healths: list[str], asked: int
 ) -> None:
-    times, states, looks = list(ages), list(healths), []
+    times, states, looks, now = list(ages), list(healths), [], 1_800_000_000.0
 
     def answer(endpoint: Endpoint, path: str) -> t.Any:
         if path == "/status/runtimeinfo":
-            return {"lastConfigTime": _silence.shown_time(datetime.now(UTC) - timedelta(seconds=times.pop(0)))}
+            return {"lastConfigTime": _silence.shown_time(datetime.fromtimestamp(now - times.pop(0), UTC))}
         if path == "/rules":
             return {"groups": [{"name": "g", "interval": 300, "rules": [{"name": "rare", "health": "unknown"}]}]}
         looks.append(path)
@@ -123,8 +123,10 @@ def test_first_look_waits_for_what_a_new_server_has_not_tried(
 
     monkeypatch.setattr(_gate._snapshot, "answer", answer)
     monkeypatch.setattr(_gate, "look", lambda name, endpoint: BEFORE)
-    monkeypatch.setattr(_gate.time, "sleep", lambda seconds: None)
-    assert _gate.first_look("prometheus", Endpoint("http://x")) == BEFORE
+    with monkeypatch.context() as patch:
+        patch.setattr(_gate.time, "sleep", lambda seconds: None)
+        patch.setattr(_gate.time, "time", lambda: now)
+        assert _gate.first_look("prometheus", Endpoint("http://x")) == BEFORE
     assert len(looks) == asked
     assert not times
     assert len(ready) == 1

@@ -38,7 +38,7 @@ def test_what_leaves_the_host_is_short(layout: Layout, systemd: t.Any) -> None:
 
 def test_when_it_was_started() -> None:
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
-    assert _health._moment(int((now - 60) * 1e6)) == pytest.approx(time.time() - 60, abs=1)
+    assert _health._moment(int((now - 60) * 1e6)) == pytest.approx(time.time() - 60, abs=10)
     assert _health._moment(0) == 0
 
 
