@@ -46,9 +46,11 @@ class Member:
     def stop(self) -> None:
         self.running.close()
 
+    def ask(self, path: str) -> t.Any:
+        return requests.get(f"{self.url}/api/v2/{path}", auth=("monitoring", PASSWORD), timeout=30).json()
+
     def silences(self) -> list[dict[str, t.Any]]:
-        answer = requests.get(f"{self.url}/api/v2/silences", auth=("monitoring", PASSWORD), timeout=30)
-        return [one for one in answer.json() if one["status"]["state"] != "expired"]
+        return [one for one in self.ask("silences") if one["status"]["state"] != "expired"]
 
 
 def started(version: str, folder: Path) -> t.Iterator[Member]:
@@ -86,6 +88,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[list[Member]
     ]
     for member in members:
         member.start()
+    deadline = time.monotonic() + 120
+    while any(len(member.ask("status")["cluster"]["peers"]) < 2 for member in members):
+        assert time.monotonic() < deadline, "the members have not met"
+        time.sleep(0.2)
     yield members
     for member in members:
         member.stop()
