@@ -156,7 +156,7 @@ def test_labels(prometheus):
     def both() -> bool:
         seen = prometheus.query('probe_success{service=~"shop|certificate"}')
         found[:] = sorted((one["metric"] for one in seen), key=lambda labels: labels["service"])
-        return {labels["service"] for labels in found} == {"shop", "certificate"}
+        return [labels["service"] for labels in found] == ["certificate", "shop"]
 
     wait_for("the probes", both)
     listed, shop = found
