@@ -17,6 +17,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import (
     doctor_hosts,
     doctor_inventory,
     doctor_loki,
+    grafana,
     logs,
     maintenance,
     role_facts,
@@ -99,9 +100,10 @@ class ActionModule(ActionBase):
     def _doctors(self, args: Variables) -> Variables:
         """With what the inventory wants of this host's component, and of those that it has to do with."""
         if args["api"].get("password") == PLACEHOLDER:
+            # In the same words for each: it is one folder that lacks them.
             raise Refused(
-                f"This machine has no password for {self.component}, and the doctor makes none. What to do: run it "
-                "where site.yml is run, or set monitoring_secrets_dir; on a new inventory run site.yml first"
+                "This machine does not have the password, and the doctor makes none. What to do: run it where site.yml "
+                "is run, or set monitoring_secrets_dir; on a new inventory run site.yml first"
             )
         common = {"timeout": float(self._option(doctor.ROUTINE, "timeout")), "predicted": self._task.check_mode}
         return {**args, **common, **getattr(self, f"_doctors_{self.component}")(args)}
@@ -148,7 +150,17 @@ class ActionModule(ActionBase):
     def _doctors_grafana(self, args: Variables) -> Variables:
         trees = [right_tree(Path(self._find_needle("files", one["path"]))) for one in args["trees"]]
         models = [one["model"] for tree in trees for one in tree.dashboards]
-        return {"dashboards_wanted": {str(one["uid"]): str(one["title"]) for one in models}}
+        return {
+            "dashboards_wanted": {str(one["uid"]): str(one["title"]) for one in models},
+            "servers": self._servers(),
+        }
+
+    def _servers(self) -> dict[str, str]:
+        """What is behind Grafana's datasources. Where a variable is wrong they are looked at nevertheless."""
+        try:
+            return grafana.servers(self.variables["groups"], self.variables["hostvars"], self.host)
+        except AnsibleError:
+            return {}
 
     # --- the host ---
 

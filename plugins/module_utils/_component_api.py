@@ -16,6 +16,7 @@ from ._ready import Answer, Endpoint
 # As those who ask Prometheus through requests: room is left for dashboards and for people.
 AT_ONCE = 4
 EXCERPT = 300
+SAME_PASSWORD = "run site.yml without --limit, so that both sides get the same password"
 
 
 def answers(
@@ -51,7 +52,7 @@ def refuse(name: str, endpoint: Endpoint, got: Answer) -> None:
         raise ComponentError(
             f"{name} at {endpoint.base} refuses the password of the inventory",
             f"HTTP {got.status}: {' '.join(got.text.split())[:EXCERPT]}",
-            "run site.yml without --limit, so that both sides get the same password",
+            SAME_PASSWORD,
         )
 
 

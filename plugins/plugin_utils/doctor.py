@@ -12,6 +12,7 @@ from ansible.errors import AnsibleError
 
 from ..module_utils._health import without_secrets
 from . import doctor_alertmanager as alertmanager
+from . import doctor_causes as causes
 from . import doctor_grafana as grafana
 from . import doctor_hosts as hosts
 from . import doctor_loki as loki
@@ -86,7 +87,7 @@ def grafana_look(host: str, args: Args, ask: Ask) -> Look:
         health = {}
     try:
         health = health or ask("grafana_health_info", {**api, **token, "datasources": True})
-        found += grafana.datasources(host, health["datasources"])
+        found += grafana.datasources(host, health["datasources"], args["servers"])
         there = ask("grafana_dashboards_info", {**api, **token})["dashboards"]
         return found + grafana.dashboards(host, there, args["dashboards_wanted"])
     except Refused as refused:
@@ -161,7 +162,7 @@ def left_out(seen: t.Mapping[str, t.Collection[str]], wanted: t.Mapping[str, t.C
             else f"{component} of {counted(len(gone), 'host')} was not asked"
         )
         cause = "--limit leaves them out." if limited else "A task before this one failed."
-        fix = "run without --limit" if limited else "correct what the failed task says, and run again"
+        fix = causes.LIMITED if limited else "correct what the failed task says, and run again"
         severity = "warning" if limited else "broken"
         name = "" if component == "host" else component
         findings.append(Finding("access", severity, listed(gone, 3), name, what, listed(gone), cause, fix))
@@ -172,23 +173,11 @@ def left_out(seen: t.Mapping[str, t.Collection[str]], wanted: t.Mapping[str, t.C
 
 
 def settled(look: Look) -> Look:
-    """What follows from something else says so; what several servers say of the same is there once."""
-    broken = [one for one in look.findings if one.severity == "broken"]
-    away = {one.host for one in broken if one.check == hosts.REACHED}
-    dead = {(one.host, one.component) for one in broken if one.check == hosts.UNIT}
-    unasked: dict[str, list[str]] = {}
+    """What several servers say of the same is there once, and what comes of one cause is one finding."""
     found: dict[tuple[str, ...], Finding] = {}
     for one in shown(look).findings:
-        if one.check == AWAY and one.host in away:
-            unasked.setdefault(one.host, []).append(one.component)
-            continue
-        if one.severity == "broken" and one.check in ("access", prometheus.TARGETS):
-            if (one.host, one.component) in dead:
-                one = one._replace(cause=f"{one.component} does not run on {one.host}, which is a finding of its own.")
-            elif one.host in away:
-                one = one._replace(cause=f"{one.host} cannot be reached, which is a finding of its own.")
         found.setdefault((one.check, one.severity, one.host, one.component, one.what), one)
-    return look._replace(findings=[_with_unasked(one, unasked.get(one.host, [])) for one in found.values()])
+    return look._replace(findings=causes.folded(causes.own_clock(list(found.values()))))
 
 
 def shown(look: Look) -> Look:
@@ -199,9 +188,3 @@ def shown(look: Look) -> Look:
             for one in look.findings
         ]
     )
-
-
-def _with_unasked(one: Finding, names: t.Sequence[str]) -> Finding:
-    if one.check != hosts.REACHED or not names:
-        return one
-    return one._replace(cause=f"{one.cause} So nothing was asked of its {', '.join(names)}.")

@@ -32,11 +32,14 @@ def cluster(host: str, seen: Map, members: t.Sequence[str]) -> list[Finding]:
     if len(members) < 2:
         return [Finding(CLUSTER, "ok", host, NAME, "Alertmanager answers", "it is the only one of the inventory")]
     peers = [str(one["address"]) for one in seen.get("peers") or []]
+    others = ", ".join(f"{NAME} of {one}" for one in members if one != host)
     said = f"status {seen.get('status', 'unknown')}, it sees {listed(peers) or 'nobody'}"
     if seen.get("status") != "ready":
         what = "The cluster of Alertmanager has not settled"
         fix = f"look again in a minute; then journalctl -u {NAME} on {host}"
-        return [Finding(CLUSTER, "warning", host, NAME, what, said, "A member has just started, or is gone.", fix)]
+        return [
+            Finding(CLUSTER, "warning", host, NAME, what, said, "A member has just started, or is gone.", fix, others)
+        ]
     if len(peers) != len(members):
         more = len(peers) > len(members)
         what = f"Alertmanager sees {counted(len(peers), 'member')} of its cluster, and the inventory has {len(members)}"
@@ -47,7 +50,8 @@ def cluster(host: str, seen: Map, members: t.Sequence[str]) -> list[Finding]:
             else "let them reach each other on port 9094, TCP and UDP; site.yml --tags alertmanager"
         )
         severity = "warning" if more else "broken"
-        return [Finding(CLUSTER, severity, host, NAME, what, f"{said}; of {listed(members)}", cause, fix)]
+        gone = "" if more else others
+        return [Finding(CLUSTER, severity, host, NAME, what, f"{said}; of {listed(members)}", cause, fix, gone)]
     return [Finding(CLUSTER, "ok", host, NAME, f"Alertmanager answers, and sees all {len(members)} of its cluster")]
 
 

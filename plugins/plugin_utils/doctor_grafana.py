@@ -47,7 +47,8 @@ def no_token(host: str, refused: Refused) -> Look:
     )
 
 
-def datasources(host: str, found: t.Sequence[Map]) -> Look:
+def datasources(host: str, found: t.Sequence[Map], servers: t.Mapping[str, str] | None = None) -> Look:
+    """C(servers): of those of the inventory, as 'loki of mon1', by their UIDs."""
     findings = [
         Finding(
             DATASOURCES,
@@ -58,6 +59,7 @@ def datasources(host: str, found: t.Sequence[Map]) -> Look:
             str(one["message"]),
             "Its server is down, not reached from here, or has another password than Grafana sends.",
             f"{AGAIN.format(host=host)} brings addresses and passwords of the inventory's servers",
+            (servers or {}).get(str(one.get("uid")), ""),
         )
         for one in found
         if one["status"] == "error"

@@ -54,8 +54,12 @@ def look(
     Of an alert that is switched off there is none.
     """
     components = found["components"]
-    findings = [
-        finding for one in wanted for finding in component(host, one, components.get(one.name) or {}, found["host"])
+    findings = lacking(host, [one for one in wanted if one.present and not _version(components, one)], components)
+    findings += [
+        finding
+        for one in wanted
+        if _version(components, one)
+        for finding in component(host, one, components[one.name], found["host"])
     ]
     findings += forgotten(host, wanted, components)
     if not findings:
@@ -67,21 +71,33 @@ def look(
     return Look(findings + clock(host, found["host"]["time"], before, after, limits))
 
 
+def _version(components: t.Mapping[str, Seen], wanted: Wanted) -> str:
+    return str((components.get(wanted.name) or {}).get("version") or "")
+
+
+def lacking(host: str, wanted: t.Sequence[Wanted], components: t.Mapping[str, Seen]) -> list[Finding]:
+    """One finding for all that is not installed: of a new host that is everything."""
+    if not wanted:
+        return []
+    names = [one.name for one in wanted]
+    what = f"{listed(names, 12)} {'is' if len(names) == 1 else 'are'} not installed on {host}"
+    needs = listed(need for name in names for need in (components.get(name) or {}).get("needs") or [])
+    cause = "site.yml has not run here, or it failed."
+    fix = f"site.yml --limit {host} --tags {','.join(names)}"
+    return [Finding(COMPONENTS, "broken", host, ", ".join(names), what, needs, cause, fix)]
+
+
 def component(host: str, wanted: Wanted, seen: Seen, machine: Seen) -> list[Finding]:
-    """What is wrong with one component; nothing where nothing is."""
+    """What is wrong with one component that is installed; nothing where nothing is."""
     name, again = wanted.name, f"site.yml --limit {host} --tags {wanted.name}"
-    version = str(seen.get("version") or "")
+    version = str(seen["version"])
 
     def finding(check: str, severity: str, what: str, evidence: str, cause: str, fix: str) -> Finding:
         return Finding(check, severity, host, name, what, evidence, cause, fix)
 
     if not wanted.present:
         gone = "The inventory says absent, and site.yml has not run since."
-        left = finding(COMPONENTS, "warning", f"{name} is still there", f"version {version}", gone, again)
-        return [left] if version else []
-    if not version:
-        what = f"{name} is not installed on {host}"
-        return [finding(COMPONENTS, "broken", what, _needs(seen), "site.yml has not run here, or it failed.", again)]
+        return [finding(COMPONENTS, "warning", f"{name} is still there", f"version {version}", gone, again)]
     findings = unit(host, name, seen["unit"], machine["time"])
     if version != wanted.version:
         what = f"{name} is {version}, and the inventory says {wanted.version}"
@@ -108,10 +124,6 @@ def component(host: str, wanted: Wanted, seen: Seen, machine: Seen) -> list[Find
     fix = "remove them if you do not want them, or bring them by the inventory"
     findings += [finding(COMPONENTS, "warning", what, said, cause, fix) for said in seen["warnings"]]
     return findings
-
-
-def _needs(seen: Seen) -> str:
-    return listed(seen.get("needs") or [])
 
 
 def unit(host: str, name: str, seen: Seen, now: float) -> list[Finding]:

@@ -100,6 +100,7 @@ def silent(host: str, answers: Answers, expected: t.Sequence[str], since: int) -
             "Its agent does not run, does not reach Loki or reads nothing (monitoring_logs); or nothing was written.",
             f"journalctl -u promtail -u alloy on {one} has the agent's words; where so few lines are usual, raise "
             "doctor_logs_since",
+            ", ".join(f"{agent} of {one}" for agent in AGENTS),
         )
         for one in gone
     ]

@@ -13,6 +13,7 @@ import typing as t
 from datetime import datetime
 from urllib.parse import quote, unquote, urlsplit
 
+from ..module_utils._component_api import SAME_PASSWORD
 from ..module_utils._health import without_secrets
 from . import maintenance_alerts as alerts
 from .doctor_inventory import Inventory
@@ -50,6 +51,8 @@ class Fault(t.NamedTuple):
 
 
 AGAIN = "site.yml --limit {host} --tags {job}"
+# What the inventory has for Prometheus.
+BRINGS = "site.yml --limit {} --tags prometheus; targets follow within 30 s"
 # The first that fits. Of a job that is no component of ours the fix is that of its kind in SERVICE.
 FAULTS = (
     Fault(
@@ -60,7 +63,7 @@ FAULTS = (
     Fault(
         ("401", "403"),
         "It expects another password than Prometheus sends.",
-        "run site.yml without --limit, so that both sides get the same password",
+        SAME_PASSWORD,
     ),
     Fault(
         ("http response to https", "malformed http response", "does not look like a tls handshake"),
@@ -166,22 +169,31 @@ def targets(host: str, answers: Answers, wanted: Inventory | None) -> list[Findi
         return []
     active = answers.data("targets")["activeTargets"]
     found, foreign = matched(wanted.jobs, active) if wanted else ([], [])
-    findings = [down(one, wanted) for one in active if one["health"] == "down"]
+    left = elsewhere(foreign, [(job, target["targets"][0]) for job, target, _seen in found])
+    findings = [down(one, wanted) for one in active if one["health"] == "down" and one not in left]
     findings += missing(host, [(job, target) for job, target, seen in found if seen is None])
     if foreign:
         names = listed(
-            f"{one['scrapePool']} {one['labels'].get('instance') or readable(one['scrapeUrl'])}" for one in foreign
+            f"{one['scrapePool']} {one['labels'].get('instance') or readable(one['scrapeUrl'])}"
+            + (" (down)" if one in left and one["health"] == "down" else "")
+            for one in foreign
         )
         cause = "They were taken out of the inventory, or have another address or label now."
-        fix = "run site.yml --tags prometheus on the Prometheus host; targets follow within 30 s"
         what = f"{counted(len(foreign), 'target')} of {host} the inventory does not have"
-        findings.append(Finding(TARGETS, "warning", host, NAME, what, names, cause, fix))
+        findings.append(
+            Finding(TARGETS, "warning", host, NAME, what, names, cause, BRINGS.format(host), f"{NAME} of {host}")
+        )
     waiting = sum(one["health"] == "unknown" for one in active)
     if not findings:
         said = counted(len(active), "target") + (f", {waiting} of them not scraped yet" if waiting else "")
         what = f"Every target of {host} is {'there and ' if wanted else ''}up"
         findings.append(Finding(TARGETS, "ok", host, NAME, what, said))
     return findings
+
+
+def elsewhere(foreign: t.Sequence[Map], wanted: t.Collection[tuple[str, str]]) -> list[Map]:
+    """Those at an address that the inventory does not have: that nothing answers there any more is no fault."""
+    return [one for one in foreign if (one["scrapePool"], one["discoveredLabels"].get("__address__", "")) not in wanted]
 
 
 def missing(host: str, gone: t.Sequence[tuple[str, Map]]) -> list[Finding]:
@@ -194,11 +206,12 @@ def missing(host: str, gone: t.Sequence[tuple[str, Map]]) -> list[Finding]:
             TARGETS,
             "broken",
             instance,
-            listed(sorted(set(names))),
+            ", ".join(sorted(set(names))),
             f"{host} does not scrape {listed(sorted(set(names)))} of {instance}",
             "in the inventory, and not among its active targets at that address",
             f"site.yml has not run on {host} since {instance} or its address came into the inventory.",
-            f"site.yml --limit {host} --tags prometheus; targets follow within 30 s",
+            BRINGS.format(host),
+            f"{NAME} of {host}",
         )
         for instance, names in hosts.items()
     ]
@@ -309,7 +322,8 @@ def told(host: str, answers: Answers, wanted: Inventory | None) -> list[Finding]
             f"Prometheus does not send alerts to {address}",
             f"it sends to {listed(known) or 'nobody'}",
             f"site.yml has not run on {host} since that Alertmanager came into the inventory.",
-            f"site.yml --limit {host} --tags prometheus",
+            BRINGS.format(host),
+            f"{NAME} of {host}",
         )
         for address in expected
         if address not in known
@@ -320,14 +334,15 @@ def told(host: str, answers: Answers, wanted: Inventory | None) -> list[Finding]
             "warning",  # one error is enough, such as that of an Alertmanager that was restarted
             host,
             NAME,
-            f"Prometheus could not hand alerts to {_netloc(one.labels.get('alertmanager', ''))}",
+            f"Prometheus could not hand alerts to {address}",
             f"about {counted(max(1, round(one.last)), 'alert')} within 5 minutes",
             "Alertmanager did not answer, as while it is restarted, or refused the password.",
             f"look again in five minutes; then site.yml --tags alertmanager,prometheus, and journalctl -u prometheus "
             f"on {host} has the reason",
+            f"alertmanager of {wanted.host('alertmanager', address, address) if wanted else address}",
         )
         for one in answers.series("untold")
-        if one.labels.get("instance") == host
+        if one.labels.get("instance") == host and (address := _netloc(one.labels.get("alertmanager", "")))
     ]
     if not known and not expected and wanted:
         what = "Alerts go nowhere: the inventory has no Alertmanager"
@@ -373,6 +388,7 @@ def dropped(answers: Answers) -> list[Finding]:
             f"about {counted(max(1, round(one.last)), 'line')} in the last hour: {one.labels.get('reason', '?')}",
             "Loki refused them, or the agent could not send them for too long.",
             "docs/runbooks/LogLinesRefused.md",
+            "loki",  # which one it knows not
         )
         for one in answers.series("dropped")
     ]
@@ -396,6 +412,7 @@ def databases(answers: Answers, wanted: Inventory | None) -> list[Finding]:
             "pg_up is 0",
             "PostgreSQL does not run, or refuses the exporter's account.",
             f"journalctl -u {name} on {asker(one.labels.get('instance', 'its host'))} has PostgreSQL's own words",
+            f"postgresql of {one.labels.get('instance', '').partition(':')[0]}",
         )
         for one in answers.series("databases")
     ]

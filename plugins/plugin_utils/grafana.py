@@ -144,7 +144,22 @@ def from_groups(
     groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, user: str, ca: bool, folder: str, here: str = ""
 ) -> list[dict[str, t.Any]]:
     """The servers of the inventory that can be asked: the first of each kind has the UID of the kind."""
-    found = []
+    return [
+        _datasource(kind, host if number else "", hostvars[host], target, user, ca, folder)
+        for kind, number, host, target in _servers(groups, hostvars, here)
+    ]
+
+
+def servers(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, here: str = "") -> dict[str, str]:
+    """What is behind each of these datasources, as 'loki of mon1', by their UIDs."""
+    found = _servers(groups, hostvars, here)
+    return {_uid(kind, host if number else ""): f"{kind} of {host}" for kind, number, host, _target in found}
+
+
+def _servers(
+    groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars, here: str
+) -> t.Iterator[tuple[str, int, str, Map]]:
+    """Kind, number among its kind, host and target."""
     for kind in TITLES:
         number = 0
         for host in groups.get(kind, []):
@@ -153,9 +168,12 @@ def from_groups(
                 continue  # an agent has nothing to ask
             # A Loki that serves the loopback alone is asked there.
             for target in component_targets(kind, [host], {host: settings}, servers=[here]):
-                found.append(_datasource(kind, host if number else "", settings, target, user, ca, folder))
+                yield kind, number, host, target
                 number += 1
-    return found
+
+
+def _uid(kind: str, host: str) -> str:
+    return uid_of(f"{kind}-{host}" if host else kind)
 
 
 def _datasource(kind: str, host: str, settings: Map, target: Map, user: str, ca: bool, folder: str) -> dict[str, t.Any]:
@@ -165,7 +183,7 @@ def _datasource(kind: str, host: str, settings: Map, target: Map, user: str, ca:
     secure: dict[str, str] = {}
     made: dict[str, t.Any] = {
         "name": f"{TITLES[kind]} {host}".strip(),
-        "uid": uid_of(f"{kind}-{host}" if host else kind),
+        "uid": _uid(kind, host),
         "type": kind,
         "access": "proxy",
         "orgId": 1,

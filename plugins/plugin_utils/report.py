@@ -12,11 +12,16 @@ import typing as t
 SEVERITIES = ("broken", "warning", "note", "ok")
 COUNTED = {"broken": "broken", "warning": "warnings", "note": "notes", "ok": "ok"}
 WIDTH = 100
+SHOWN = 3  # of what comes of the same cause; the report has all of it
 LINES = 34  # of a terminal, less what Ansible says around it
 
 
 class Finding(t.NamedTuple):
-    """One thing that a check found; one that found nothing says so with the severity ok."""
+    """One thing that a check found; one that found nothing says so with the severity ok.
+
+    C(peer): the service on the other side, as 'loki of mon1', where that is not the finding's own; C(follows): what
+    else comes of the same cause, one a line.
+    """
 
     check: str
     severity: str
@@ -26,6 +31,8 @@ class Finding(t.NamedTuple):
     evidence: str = ""
     cause: str = ""
     fix: str = ""
+    peer: str = ""
+    follows: str = ""
 
 
 class Row(t.NamedTuple):
@@ -103,8 +110,13 @@ class Report(t.NamedTuple):
             "made": self.made,
             "summary": self.summary,
             **data,
-            "findings": [one._asdict() for one in self.findings],
+            "findings": [_told(one) for one in self.findings],
         }
+
+
+def _told(one: Finding) -> dict[str, str]:
+    """As the report has it: whom it is about besides its own is of interest only until all looks are put together."""
+    return {key: value for key, value in one._asdict().items() if key != "peer" and (value or key != "follows")}
 
 
 def _row(row: Row) -> dict[str, t.Any]:
@@ -152,13 +164,22 @@ def terminal(report: Report, where: str = "", lines: int = LINES) -> str:
     return "\n".join([head, "=" * min(len(head), WIDTH), *body, *([f"Report: {where}"] if where else [])])
 
 
+def titled(one: Finding) -> str:
+    """What was found, with its host if that does not name it."""
+    return f"{one.host}: {one.what}" if one.host and one.host not in one.what else one.what
+
+
 def _said(one: Finding) -> list[str]:
-    where = f"{one.host}: " if one.host and one.host not in one.what else ""
-    lines = _wrapped(f"{one.severity:8} {where}{one.what}", 9)
+    lines = _wrapped(f"{one.severity:8} {titled(one)}", 9)
     if one.severity != "note":
-        more = (one.evidence, one.cause, f"-> {one.fix}" if one.fix else "")
+        more = (one.evidence, one.cause, _with_it(one.follows.splitlines()), f"-> {one.fix}" if one.fix else "")
         lines += [line for text in more if text for line in _indented(text)]
     return lines
+
+
+def _with_it(others: t.Sequence[str]) -> str:
+    rest = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return f"Of the same cause: {'; '.join(others[:SHOWN])}{rest}" if others else ""
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

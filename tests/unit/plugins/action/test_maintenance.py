@@ -21,6 +21,7 @@ from ansible.plugins.connection.local import Connection
 from ansible.plugins.loader import action_loader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import maintenance_spec, role_facts
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor import settled
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER
 
@@ -326,7 +327,7 @@ def test_prometheus_is_asked_once_for_what_the_inventory_wants(doctor: Controlle
 
 def test_what_is_registered_holds_no_secret(doctor: Controller) -> None:
     down = {
-        "scrapePool": "probe",
+        "scrapePool": "own-probes",
         "health": "down",
         "labels": {"instance": "shop", "target": "https://user:hunter2@shop/"},
         "discoveredLabels": {},
@@ -351,9 +352,14 @@ def test_a_wrong_inventory_is_a_finding(doctor: Controller) -> None:
 
 
 def test_without_a_password_nobody_is_asked(doctor: Controller) -> None:
-    (found,) = examined(doctor, "alertmanager", api={"password": PLACEHOLDER}).findings
-    assert found.evidence == "This machine has no password for alertmanager, and the doctor makes none"
+    looks = [examined(doctor, name, api={"password": PLACEHOLDER}) for name in ("prometheus", "alertmanager")]
+    assert [one.evidence for look in looks for one in look.findings] == 2 * [
+        "This machine does not have the password, and the doctor makes none"
+    ]
     assert doctor.asked == []
+    (found,) = settled(looks[0] + looks[1]).findings
+    assert (found.what, found.follows) == ("prometheus could not be asked", "mon1: alertmanager could not be asked")
+    assert found.fix.startswith("run it where site.yml is run, or set monitoring_secrets_dir")
 
 
 @pytest.mark.parametrize(("canary", "check", "sent"), [(True, False, True), ("no", False, False), (True, True, False)])
@@ -389,6 +395,18 @@ def test_grafana(doctor: Controller) -> None:
     (_name, first), (_other, second) = doctor.asked
     assert (first["user"], first["password"], first.get("token_file")) == ("admin", "p", None)
     assert (second.get("user"), second["token_file"]) == (None, "/token")
+
+
+def test_a_datasource_whose_server_is_stopped_is_a_matter_of_that(doctor: Controller) -> None:
+    refused = {"uid": "loki", "name": "Loki", "status": "error", "message": "connection refused"}
+    doctor.answers["grafana_health_info"] = {"version": "12.4.2", "database": "ok", "datasources": [refused]}
+    doctor.answers["grafana_dashboards_info"] = {"dashboards": []}
+    (found,) = bad(examined(doctor, "grafana", api=GRAFANA))
+    assert found.peer == "loki of mon1"
+    # Where a variable of a server cannot be resolved, it is a finding of its own.
+    doctor.variables["hostvars"]["mon1"]["loki_listen_address"] = "nowhere"
+    (found,) = bad(examined(doctor, "grafana", api=GRAFANA))
+    assert (found.what, found.peer) == ("The datasource Loki does not answer", "")
 
 
 def test_a_grafana_that_refuses_the_password_is_tried_with_it_once(doctor: Controller) -> None:
@@ -455,7 +473,12 @@ def test_the_report_of_the_doctor(doctor: Controller, capsys: pytest.CaptureFixt
 def test_a_limited_run_says_whom_it_left_out(doctor: Controller) -> None:
     doctor.variables["ansible_limit"] = "app1"
     result = doctor.run("maintenance_report", routines=["doctor"], dir="doctor")
-    assert (result.get("failed"), result["reports"]["doctor"]["summary"]["warnings"]) == (None, 5)
+    assert (result.get("failed"), result["reports"]["doctor"]["summary"]["warnings"]) == (None, 1)
+    (found,) = json.loads((doctor.folder / "doctor/doctor.json").read_text())["findings"]
+    assert found["what"] == "1 host was not looked at"
+    assert found["follows"].splitlines() == [
+        f"mon1: {name} of 1 host was not asked" for name in ("prometheus", "alertmanager", "loki", "grafana")
+    ]
 
 
 # --- documentation ---

@@ -26,18 +26,20 @@ GROUPS = {
 HOSTVARS: dict[str, dict[str, t.Any]] = {"mon1": {}, "app1": {}}
 
 
-def test_what_follows_from_something_else_says_so() -> None:
+def test_what_follows_from_something_else_is_named_beneath_it() -> None:
     other = DOWN._replace(host="mon1", what="node_exporter of mon1 is down")
-    found = {one.what: one.cause for one in doctor.settled(Look([AWAY, DEAD, DOWN, other])).findings}
-    assert found[DOWN.what] == "app1 cannot be reached, which is a finding of its own."
-    assert found[other.what] == "node_exporter does not run on mon1, which is a finding of its own."
+    found = doctor.settled(Look([AWAY, DEAD, DOWN, other])).findings
+    assert found == [AWAY._replace(follows=DOWN.what), DEAD._replace(follows=other.what)]
     assert doctor.settled(Look([DOWN])).findings == [DOWN]
 
 
 def test_a_host_that_is_away_is_one_finding() -> None:
     unasked = [Finding("away", "broken", "app1", name, f"{name} could not be asked") for name in ("loki", "grafana")]
     (found,) = doctor.settled(Look([AWAY._replace(cause="It is off."), *unasked])).findings
-    assert found.cause == "It is off. So nothing was asked of its loki, grafana."
+    assert (found.cause, found.follows) == (
+        "It is off.",
+        "app1: loki could not be asked\napp1: grafana could not be asked",
+    )
     # One that went away meanwhile.
     assert doctor.settled(Look(unasked)).findings == unasked
 
@@ -76,7 +78,9 @@ def test_a_host_whose_state_is_unknown_is_one_to_look_at() -> None:
     hostvars = {**HOSTVARS, "mon1": Undefined()}
     assert doctor.patients(GROUPS, hostvars)["loki"] == ["mon1"]
     found = maintenance.gathered("doctor", hostvars, GROUPS["all"], GROUPS).findings
-    assert "loki of 1 host was not asked" in [one.what for one in found]
+    (one,) = [one for one in found if one.host == "mon1"]
+    assert one.what == "prometheus of 1 host was not asked"
+    assert one.follows == "mon1: loki of 1 host was not asked"
 
 
 @pytest.mark.parametrize(("limited", "severity"), [(True, "warning"), (False, "broken")])
@@ -106,11 +110,10 @@ def test_looks_become_one_report() -> None:
     look = maintenance.gathered("doctor", hostvars, GROUPS["all"], GROUPS)
     data = maintenance.report("doctor", look, 1_800_000_000).as_data()
     assert data["title"] == "Doctor"
-    assert data["summary"] == {"ok": 1, "warnings": 0, "broken": 3}
-    assert [(one["severity"], one["what"]) for one in data["findings"]] == [
-        ("broken", "app1 cannot be reached from here"),
-        ("broken", "node_exporter of app1 is down"),
-        ("broken", "loki could not be asked"),
-        ("ok", "There is room"),
+    assert data["summary"] == {"ok": 1, "warnings": 0, "broken": 2}
+    assert [(one["severity"], one["what"], one.get("follows")) for one in data["findings"]] == [
+        ("broken", "app1 cannot be reached from here", "node_exporter of app1 is down"),
+        ("broken", "loki could not be asked", None),
+        ("ok", "There is room", None),
     ]
-    assert set(data["findings"][0]) == {"check", "severity", "host", "component", "what", "evidence", "cause", "fix"}
+    assert set(data["findings"][1]) == {"check", "severity", "host", "component", "what", "evidence", "cause", "fix"}

@@ -67,6 +67,13 @@ def test_one_that_is_not_installed() -> None:
     assert found.fix == "site.yml --limit app1 --tags node_exporter"
 
 
+def test_a_host_where_nothing_is_installed_is_one_finding() -> None:
+    wanted = [hosts.Wanted("node_exporter", "1.11.1"), hosts.Wanted("alloy", "1.12.2")]
+    (found,) = bad(look(seen(version="", unit=DEAD), wanted))
+    assert (found.component, found.what) == ("node_exporter, alloy", "node_exporter, alloy are not installed on app1")
+    assert found.fix == "site.yml --limit app1 --tags node_exporter,alloy"
+
+
 def test_a_unit_that_does_not_run() -> None:
     words = "listen tcp 0.0.0.0:9100: bind: address already in use"
     unit = {**DEAD, "restarts": 5, "words": words, "remedy": "another program has this port"}

@@ -170,7 +170,9 @@ def test_what_site_yml_has_not_brought_yet() -> None:
     ]
     (foreign,) = [one for one in look(recorded(), moved) if one.severity == "warning" and one.check == "targets"]
     assert foreign.what == "1 target of mon1 the inventory does not have"
-    assert foreign.evidence == "node_exporter app1"
+    assert foreign.evidence == "node_exporter app1 (down)"
+    # That nothing answers where it was before is no finding of its own.
+    assert not [one for one in look(recorded(), moved) if one.what == "node_exporter of app1 is down"]
 
 
 def test_jobs_of_the_users_own_are_not_foreign() -> None:

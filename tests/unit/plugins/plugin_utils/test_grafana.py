@@ -18,6 +18,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.grafana import
     build_ini,
     escaped,
     grafana_url,
+    servers,
     uid_of,
 )
 
@@ -143,6 +144,15 @@ def test_servers_of_the_inventory() -> None:
     assert made["secrets"] == {}
     assert [one["uid"] for one in made["file"]["datasources"] if one["isDefault"]] == ["prometheus"]
     assert not any(one["editable"] for one in made["file"]["datasources"])
+
+
+def test_what_is_behind_each_datasource() -> None:
+    assert servers(ALL, HOSTVARS) == {
+        "prometheus": "prometheus of mon1",
+        "prometheus-mon2": "prometheus of mon2",
+        "alertmanager": "alertmanager of mon1",
+        "loki": "loki of mon2",
+    }
 
 
 def test_how_a_server_is_asked() -> None:

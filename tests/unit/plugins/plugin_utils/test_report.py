@@ -100,6 +100,19 @@ def test_terminal() -> None:
     ]
 
 
+def test_what_comes_of_the_same_cause_is_named() -> None:
+    found = report(BROKEN._replace(follows="one\ntwo\nthree\nfour\nfive", peer="loki of mon1"), WARNING)
+    said = terminal(found)
+    assert "         It died.\n         Of the same cause: one; two; three and 2 more\n         -> start it" in said
+    first, second = found.as_data()["findings"]
+    assert first["follows"].splitlines() == ["one", "two", "three", "four", "five"]
+    assert "follows" not in second
+    assert "peer" not in first
+    page = report_page.page(found)
+    assert "Of the same cause</b> one\ntwo" in page
+    assert page.count("Of the same cause") == 1
+
+
 def test_terminal_is_one_screen_and_says_what_it_leaves_out() -> None:
     many = [WARNING._replace(what=f"Number {number} " + "x" * 150) for number in range(50)]
     lines = terminal(report(*many, BROKEN)).splitlines()
