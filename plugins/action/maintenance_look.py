@@ -29,6 +29,8 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import 
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import PLACEHOLDER
 
 Variables = dict[str, t.Any]
+# A variable of the doctor's tasks: options that are resolved here, where what cannot be is a finding.
+OPTIONS = "__doctor_options"
 
 
 class ActionModule(ActionBase):
@@ -46,6 +48,10 @@ class ActionModule(ActionBase):
         self.changed = False
         self.component = str(args["component"])
         self.is_doctor = args["routine"] == doctor.ROUTINE
+        if self.is_doctor:
+            # Lookups that keep secrets make none in check mode, and the doctor makes none in any.
+            looking = {**self.variables, "ansible_check_mode": True}
+            self._templar = self._templar.copy_with_new_env(available_variables=looking)
         self.beside = Look()  # what is known without asking anybody
         result: Variables = {}
         try:
@@ -99,6 +105,7 @@ class ActionModule(ActionBase):
 
     def _doctors(self, args: Variables) -> Variables:
         """With what the inventory wants of this host's component, and of those that it has to do with."""
+        args = {**args, **self._templar.template(self.variables.get(OPTIONS) or {})}
         if args["api"].get("password") == PLACEHOLDER:
             # In the same words for each: it is one folder that lacks them.
             raise Refused(
@@ -148,7 +155,7 @@ class ActionModule(ActionBase):
         }
 
     def _doctors_grafana(self, args: Variables) -> Variables:
-        trees = [right_tree(Path(self._find_needle("files", one["path"]))) for one in args["trees"]]
+        trees = [right_tree(Path(self._find_needle("files", one["path"]))) for one in args.get("trees") or []]
         models = [one["model"] for tree in trees for one in tree.dashboards]
         return {
             "dashboards_wanted": {str(one["uid"]): str(one["title"]) for one in models},

@@ -25,7 +25,8 @@ options:
   routine:
     description:
       - What is looked at.
-      - With V(doctor) it is what is wrong now. What the inventory wants, and the options of the role C(doctor), are taken from the variables.
+      - With V(doctor) it is what is wrong now. What the inventory wants, the options of the role C(doctor), and in C(__doctor_options) those of the
+        connection (C(api)) and folders of dashboards (C(trees), each with C(path)) are taken from the variables.
     type: str
     choices: [daily, weekly, monthly, doctor]
     required: true
@@ -59,11 +60,6 @@ options:
     default: []
   dashboards:
     description: Dashboards whose panels are asked; for Prometheus, weekly and monthly.
-    type: list
-    elements: dict
-    default: []
-  trees:
-    description: Folders of dashboards on the control node, each as C(path), that are to be in Grafana; for Grafana, with O(routine=doctor).
     type: list
     elements: dict
     default: []

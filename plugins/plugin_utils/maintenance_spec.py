@@ -22,7 +22,6 @@ LOOK_SPEC: dict[str, t.Any] = {
     "rule_files": {"type": "list", "elements": "path", "default": []},
     "muted": {"type": "list", "elements": "str", "default": []},
     "dashboards": {"type": "list", "elements": "dict", "default": []},
-    "trees": {"type": "list", "elements": "dict", "default": []},
     "retention": {"type": "str", "default": ""},
     "clean": {"type": "bool", "default": False},
     "dir": {"type": "path"},

@@ -21,8 +21,6 @@ ENDING = ".txt"
 PLACEHOLDER = "made-by-the-first-real-run"
 VARIABLE = "monitoring_secrets_dir"
 AUTHORITY = "tls_authority"
-# Set by a playbook that only looks: it makes no secret either.
-ONLY_LOOKS = "__monitoring_only_looks"
 
 
 class SecretLookup(LookupBase):
@@ -37,8 +35,9 @@ class SecretLookup(LookupBase):
         path = self.get_option("dir") or self._templar.template(variables.get(VARIABLE))
         if not path:
             raise AnsibleError(f"It is not known where secrets are kept. What to do: give dir, or set {VARIABLE}.")
-        read_only = bool(variables.get("ansible_check_mode") or variables.get(ONLY_LOOKS))
-        return SecretsDir(unfrackpath(path, follow=False), read_only=read_only)
+        # An action that only looks, as preflight and doctor, resolves what it is about as if in check mode. For one
+        # expression of a task that makes others there is the option make of the lookup.
+        return SecretsDir(unfrackpath(path, follow=False), read_only=bool(variables.get("ansible_check_mode")))
 
 
 class SecretsDir:

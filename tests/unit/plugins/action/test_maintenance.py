@@ -252,8 +252,8 @@ def doctor(controller: Controller) -> Controller:
 
 
 def examined(doctor: Controller, component: str, check: bool = False, **options: t.Any) -> Look:
-    result = doctor.run("maintenance_look", check, routine="doctor", component=component, **options)
-    return Look.from_data(result["look"])
+    doctor.variables["__doctor_options"] = options
+    return Look.from_data(doctor.run("maintenance_look", check, routine="doctor", component=component)["look"])
 
 
 def bad(look: Look) -> list[Finding]:
@@ -349,6 +349,15 @@ def test_a_wrong_inventory_is_a_finding(doctor: Controller) -> None:
     # The rest is asked nevertheless; and where it cannot be, that is a second finding.
     doctor.answers["component_api_info"] = {"failed": True, "msg": "no"}
     assert [one.check for one in bad(examined(doctor, "prometheus"))] == ["inventory", "access"]
+
+
+def test_it_makes_no_password(doctor: Controller) -> None:
+    """Neither one of the roles, nor one that a variable of the user asks for."""
+    kept = doctor.folder / "secrets"
+    doctor.variables["mine"] = trust_as_template(f"{{{{ lookup('opswatch.monitoring.secret', 'x', dir='{kept}') }}}}")
+    (found,) = examined(doctor, "alertmanager", api={"password": trust_as_template("{{ mine }}")}).findings
+    assert "the doctor makes none" in found.evidence
+    assert not kept.exists()
 
 
 def test_without_a_password_nobody_is_asked(doctor: Controller) -> None:

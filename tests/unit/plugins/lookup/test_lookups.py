@@ -15,7 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, lookup_loader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import ENDING, ONLY_LOOKS, PLACEHOLDER
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import ENDING, PLACEHOLDER
 from cryptography import x509
 
 
@@ -48,12 +48,6 @@ def test_secret_that_is_only_asked_for(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     (made,) = lookup("secret", "one", dir=str(tmp_path))
     assert lookup("secret", "one", dir=str(tmp_path), make=False) == [made]
-
-
-def test_a_playbook_that_only_looks_makes_none(tmp_path: Path) -> None:
-    variables = {ONLY_LOOKS: True}
-    assert lookup("secret", "one", dir=str(tmp_path / "new"), variables=variables) == [PLACEHOLDER]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_secret_needs_a_folder() -> None:
