@@ -12,8 +12,8 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._component_api import SAME_PASSWORD
+from .doctor_faults import UNKNOWN
 from .doctor_hosts import CLOCK
-from .doctor_prometheus import UNKNOWN
 from .report import SEVERITIES, Finding, listed, titled
 
 LIMITED = "run without --limit"

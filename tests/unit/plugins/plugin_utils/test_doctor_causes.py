@@ -16,7 +16,9 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_grafana as grafana
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_hosts as hosts
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_loki as loki
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_others as others
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_prometheus as prometheus
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_targets as targets
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor import failed, left_out
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor_inventory import Inventory
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Answers, Refused
@@ -50,7 +52,7 @@ def access(host: str, name: str, said: str, fix: str = "look") -> Finding:
 
 def down(host: str, job: str, said: str = REFUSED, **labels: str) -> Finding:
     one = {"scrapePool": job, "labels": {"instance": host, **labels}, "scrapeUrl": "http://x/", "lastError": said}
-    return prometheus.down(one)
+    return targets.down(one)
 
 
 def source(name: str, uid: str = "", said: str = "refused") -> Finding:
@@ -72,15 +74,15 @@ def untold(host: str = "prom1") -> Finding:
 
 
 def given_up(reason: str) -> Finding:
-    return prometheus.dropped(Answers({"dropped": series(instance="app1", job="alloy", reason=reason)}))[0]
+    return others.dropped(Answers({"dropped": series(instance="app1", job="alloy", reason=reason)}))[0]
 
 
 def probe(host: str = "app1", service: str = "shop", module: str = "http_2xx") -> Finding:
-    return prometheus.probes(Answers({"probes": series(instance=host, service=service, module=module)}))[0]
+    return others.probes(Answers({"probes": series(instance=host, service=service, module=module)}))[0]
 
 
 def database(instance: str) -> Finding:
-    return prometheus.databases(Answers({"databases": series(instance=instance)}), None)[0]
+    return others.databases(Answers({"databases": series(instance=instance)}), None)[0]
 
 
 def silent(host: str = "app1") -> Finding:
@@ -108,7 +110,7 @@ def members(host: str, *peers: str, settled: str = "ready") -> Finding:
 
 
 def not_scraped(host: str, *names: str) -> Finding:
-    return prometheus.missing("mon1", [(name, {"labels": {"instance": host}, "targets": ["x"]}) for name in names])[0]
+    return targets.missing("mon1", [(name, {"labels": {"instance": host}, "targets": ["x"]}) for name in names])[0]
 
 
 def not_told() -> Finding:

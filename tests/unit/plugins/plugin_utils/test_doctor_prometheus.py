@@ -13,7 +13,10 @@ from pathlib import Path
 import promql_parser as promql
 import pytest
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_faults as faults
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_others as others
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_prometheus as prometheus
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_targets as targets
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor_inventory import Inventory, inventory
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Answers
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
@@ -96,7 +99,7 @@ def bad(findings: t.Iterable[Finding]) -> list[Finding]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_target_of_the_inventory_is_recognised(version: str) -> None:
     active = recorded(version)["targets"]["data"]["activeTargets"]
-    found, foreign = prometheus.matched(JOBS, active)
+    found, foreign = targets.matched(JOBS, active)
     assert [job for job, _target, seen in found if seen is None] == []
     assert foreign == []
     databases = {
@@ -110,7 +113,7 @@ def test_every_target_of_the_inventory_is_recognised(version: str) -> None:
 def test_a_target_with_an_empty_label_is_recognised() -> None:
     jobs = copy.deepcopy(JOBS)
     jobs[0]["targets"][0]["labels"]["team"] = ""
-    found, _foreign = prometheus.matched(jobs, recorded()["targets"]["data"]["activeTargets"])
+    found, _foreign = targets.matched(jobs, recorded()["targets"]["data"]["activeTargets"])
     assert all(seen for _job, _target, seen in found)
 
 
@@ -150,13 +153,13 @@ def test_why_each_is_down(version: str) -> None:
     ],
 )
 def test_causes(said: str, cause: str) -> None:
-    assert prometheus.explained(said, "node_exporter")[0].startswith(cause)
+    assert faults.explained(said, "node_exporter")[0].startswith(cause)
 
 
 def test_every_fix_can_be_written_for_every_job() -> None:
-    for fault in (*prometheus.FAULTS, prometheus.UNKNOWN):
+    for fault in (*faults.FAULTS, faults.UNKNOWN):
         assert "{" not in fault.fix.format(host="app1", job="shop").replace("{shop: {...}}", "")
-    assert prometheus.explained("connect: connection refused", "shop")[1] == prometheus.SERVICE["connection refused"]
+    assert faults.explained("connect: connection refused", "shop")[1] == faults.SERVICE["connection refused"]
 
 
 def test_what_site_yml_has_not_brought_yet() -> None:
@@ -180,16 +183,16 @@ def test_jobs_of_the_users_own_are_not_foreign() -> None:
     own = copy.deepcopy(answers["targets"]["data"]["activeTargets"][-1])
     own["scrapePool"] = own["labels"]["job"] = own["discoveredLabels"]["job"] = "own"
     answers["targets"]["data"]["activeTargets"] = [{**own, "health": "up"}]
-    assert bad(prometheus.targets("mon1", Answers(answers), Inventory([]))) == []
+    assert bad(targets.targets("mon1", Answers(answers), Inventory([]))) == []
 
 
 def test_all_up() -> None:
     answers = recorded()
     for one in answers["targets"]["data"]["activeTargets"]:
         one.update(health="up", lastError="")
-    (found,) = prometheus.targets("mon1", Answers(answers), Inventory(JOBS))
+    (found,) = targets.targets("mon1", Answers(answers), Inventory(JOBS))
     assert (found.severity, found.what, found.evidence) == ("ok", "Every target of mon1 is there and up", "7 targets")
-    (found,) = prometheus.targets("mon1", Answers(answers), None)
+    (found,) = targets.targets("mon1", Answers(answers), None)
     assert (found.severity, found.what) == ("ok", "Every target of mon1 is up")
 
 
@@ -200,7 +203,7 @@ def test_a_probe_is_a_matter_of_its_prober() -> None:
         "lastError": "connect: connection refused",
         "scrapeUrl": "http://mon1:9115/probe",
     }
-    found = prometheus.down(one)
+    found = targets.down(one)
     assert (found.host, found.component) == ("mon1", "blackbox_exporter")
     assert found.what == "probe of app1 http://app1:8080/health is down"
 
@@ -218,7 +221,7 @@ def test_an_instance_that_is_no_host_leads_to_the_one_that_is_asked() -> None:
 
     def asked(pool: str, address: str, instance: str) -> Finding:
         one = {"scrapePool": pool, "labels": {"instance": instance}, "scrapeUrl": "x", "lastError": "refused"}
-        return prometheus.down({**one, "discoveredLabels": {"__address__": address}}, wanted)
+        return targets.down({**one, "discoveredLabels": {"__address__": address}}, wanted)
 
     assert asked("shop", "app1:80", "app2").host == "app2"
     assert asked("postgres_exporter", "db1:9187", "db9:5432").host == "db1"
@@ -228,17 +231,17 @@ def test_an_instance_that_is_no_host_leads_to_the_one_that_is_asked() -> None:
     wanted = inventory(groups, hostvars, [])
     assert asked("shop", "app1:80", "the shop").host == "app1"
     answers = {"databases": vector(({"instance": "db9:5432"}, 0))}
-    (found,) = prometheus.databases(Answers(answers), wanted)
+    (found,) = others.databases(Answers(answers), wanted)
     assert (found.host, found.what) == ("db1", "PostgreSQL of db9:5432 does not let the exporter in")
     assert found.fix.startswith("journalctl -u postgres_exporter on db1 ")
-    (found,) = prometheus.databases(Answers(answers), None)
+    (found,) = others.databases(Answers(answers), None)
     assert found.host == "db9:5432"
 
 
 def test_an_address_in_a_parameter_is_shown_without_its_secrets() -> None:
     asked = "http://mon1:9115/probe?module=http_2xx&target=https%3A%2F%2Fuser%3Ahunter%252F2%40shop%2F%3Ftoken%3Dabc"
     one = {"scrapePool": "probe", "labels": {"instance": "shop"}, "scrapeUrl": asked}
-    found = prometheus.down({**one, "lastError": f'Get "{asked}": context deadline exceeded'})
+    found = targets.down({**one, "lastError": f'Get "{asked}": context deadline exceeded'})
     (shown,) = doctor.shown(Look([found])).findings
     address = "http://mon1:9115/probe?module=http_2xx&target=https://user:***@shop/?token=***"
     assert shown.evidence == f'{address} Get "{address} context deadline exceeded'
@@ -251,10 +254,10 @@ def test_hosts_that_nobody_scrapes() -> None:
     hostvars["shop1"]["monitoring_services"] = [{"name": "shop", "port": 80, "labels": {"instance": "the shop"}}]
     hostvars["mon1"]["blackbox_exporter_targets"] = [{"name": "lb1", "target": "http://lb1/"}]
     assert inventory(groups, hostvars, ["bastion"]).unscraped == ["lb1"]
-    (found,) = prometheus.nobodys(["lb1"])
+    (found,) = targets.nobodys(["lb1"])
     assert (found.severity, found.host) == ("warning", "lb1")
     assert found.what == "1 host of the inventory nobody scrapes: lb1"
-    assert prometheus.nobodys([]) == []
+    assert targets.nobodys([]) == []
 
 
 def test_an_inventory_that_is_wrong_keeps_what_prometheus_says() -> None:
