@@ -53,24 +53,49 @@ class ActionModule(ActionBase):
             looking = {**self.variables, "ansible_check_mode": True}
             self._templar = self._templar.copy_with_new_env(available_variables=looking)
         self.beside = Look()  # what is known without asking anybody
+        if self.is_doctor:
+            return self._examined(args)
         result: Variables = {}
         try:
-            if self.component == "grafana" and not self.is_doctor:
+            if self.component == "grafana":
                 found, result["dashboards"] = Look(), self._dashboards(args["api"])
             else:
-                complete = self._doctors if self.is_doctor else self._completed
-                found = maintenance.look(self.host, complete(args), self._ask)
+                found = maintenance.look(self.host, self._completed(args), self._ask)
         except Refused as error:
             found = self._cannot(error)
         except AnsibleConnectionFailure as error:
             found = self._away(str(error))
-        except AnsibleError as error:
-            if not self.is_doctor:
-                raise
-            found = self._cannot(Refused(str(error)))
-        if self.is_doctor:  # what is registered is shown by -v, and kept by those that run playbooks for others
-            found = doctor.shown(self.beside + found)
         return {"changed": self.changed, "look": found.as_data(), **result}
+
+    def _examined(self, args: Variables) -> Variables:
+        """What the doctor finds; nothing where the inventory does not want the service.
+
+        No failure is left to Ansible: its words, and the lines of the inventory that it shows around them, may hold
+        secrets. Without these is what is registered, which -v shows, and those keep that run playbooks for others.
+        """
+        try:
+            if self.component != "host" and self._option(self.component, "state") != "present":
+                return {"changed": False, "skipped": True}
+            complete = self._doctors(args)
+        except Refused as error:
+            found = self._cannot(error)
+        except Exception as error:
+            found = doctor.failed(self.host, self.component, said(error))
+        else:
+            found = self._asked(complete)
+        return {"changed": self.changed, "look": doctor.shown(self.beside + found).as_data()}
+
+    def _asked(self, args: Variables) -> Look:
+        try:
+            return maintenance.look(self.host, args, self._ask)
+        except Refused as error:
+            return self._cannot(error)
+        except AnsibleConnectionFailure as error:
+            return self._away(str(error))
+        except AnsibleError as error:
+            return self._cannot(Refused(str(error)))
+        except Exception as error:  # an answer that no look expects
+            return doctor.failed(self.host, self.component, said(error))
 
     def _completed(self, args: Variables) -> Variables:
         """With what the roles and the inventory say of every component."""
@@ -200,3 +225,7 @@ class ActionModule(ActionBase):
             error.remedy or (root if self.is_doctor and self.component == "host" else unit),
         )
         return Look([finding])
+
+
+def said(error: Exception) -> str:
+    return str(error) if isinstance(error, AnsibleError) else f"{type(error).__name__}: {error}"

@@ -40,7 +40,7 @@ class Run(t.NamedTuple):
         return dict(json.loads((self.folder / "doctor/doctor.json").read_text()))
 
 
-def play(folder: Path, variables: str) -> Run:
+def play(folder: Path, variables: str, *arguments: str) -> Run:
     (folder / "inventory").mkdir()
     ssh = folder / "ssh"
     ssh.write_text(REFUSES)
@@ -50,7 +50,7 @@ def play(folder: Path, variables: str) -> Run:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {"ANSIBLE_HOME": str(folder / "ansible"), "NO_COLOR": "1"}
     done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-i", hosts, "playbooks/doctor.yml"],
+        [Path(sys.executable).parent / "ansible-playbook", "-i", hosts, "playbooks/doctor.yml", *arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -101,8 +101,10 @@ def test_where_no_password_is_known_it_makes_none(tmp_path: Path) -> None:
 
 def test_a_state_that_cannot_be_resolved_leaves_the_report(tmp_path: Path) -> None:
     run = play(tmp_path, PASSWORDS + ', loki_state: "{{ of_nobody }}"')
-    found = {one["component"]: one["evidence"] for one in run.report["findings"] if one["check"] == "access"}
-    assert "of_nobody" in found["loki"], run.output
+    # A state is asked of all that a host runs, and then of the service that is to be asked.
+    (found,) = [one for one in run.report["findings"] if one["check"] == "access"]
+    assert (found["host"], found["follows"]) == ("mon1", "mon1: loki could not be asked"), run.output
+    assert "of_nobody" in found["evidence"]
 
 
 def test_variables_that_cannot_be_resolved_are_findings(tmp_path: Path) -> None:
@@ -112,3 +114,17 @@ def test_variables_that_cannot_be_resolved_are_findings(tmp_path: Path) -> None:
     assert set(found) == {"prometheus", "grafana"}, run.output
     assert "of_nobody" in found["prometheus"]
     assert "nowhere" in found["grafana"]
+
+
+def test_a_look_that_fails_shows_no_secret(tmp_path: Path) -> None:
+    """Nor the lines of the inventory that Ansible shows around what it cannot resolve."""
+    told = ', grafana_admin_user: "{{ undef(hint=\'password=hunter2\') }}", loki_state: "{{ of_nobody }}"'
+    run = play(tmp_path, PASSWORDS.replace(": a", ": hunter3") + told, "-vv")
+    found = {one["component"]: one for one in run.report["findings"] if one["check"] == "access"}
+    assert "password=***" in found["grafana"]["evidence"], run.output
+    assert found["grafana"]["fix"].startswith("correct what is said")
+    looks = run.output.partition("Doctor, ")[0]
+    assert "password=***" in looks, "what a look found is shown by -v"
+    assert "of_nobody" in looks
+    assert "Origin: " not in looks
+    assert not {secret for secret in ("hunter2", "hunter3") if secret in run.output}

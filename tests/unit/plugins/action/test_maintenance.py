@@ -340,6 +340,37 @@ def test_what_is_registered_holds_no_secret(doctor: Controller) -> None:
     assert not {word for word in ("hunter2", "topsecret") if word in result}
 
 
+@pytest.mark.parametrize(
+    "said", [AnsibleError("token=topsecret is not known"), KeyError("token=topsecret"), {"token=topsecret": {}}]
+)
+def test_a_look_that_fails_is_a_finding_without_secrets(doctor: Controller, said: t.Any) -> None:
+    """Whatever fails: Ansible would show its words as they are."""
+    doctor.answers["component_api_info"] = said
+    result = doctor.run("maintenance_look", routine="doctor", component="alertmanager")
+    (found,) = Look.from_data(result["look"]).findings
+    assert (found.severity, found.what) == ("broken", "alertmanager could not be asked")
+    assert "topsecret" not in repr(result)
+    assert found.evidence != ""
+
+
+@pytest.mark.parametrize("name", ["alertmanager_state", "doctor_timeout", "__doctor_options"])
+def test_a_variable_that_cannot_be_resolved_is_a_finding_without_secrets(doctor: Controller, name: str) -> None:
+    hint = trust_as_template("{{ undef(hint='password=topsecret') }}")
+    doctor.variables[name] = {"api": {"password": hint}} if name == "__doctor_options" else hint
+    result = doctor.run("maintenance_look", routine="doctor", component="alertmanager")
+    (found,) = Look.from_data(result["look"]).findings
+    assert found.fix.startswith("correct what is said")
+    assert "password=***" in found.evidence
+    assert "topsecret" not in repr(result)
+    assert doctor.asked == []
+
+
+def test_a_service_that_is_to_be_absent_is_not_asked(doctor: Controller) -> None:
+    doctor.variables["alertmanager_state"] = "absent"
+    result = doctor.run("maintenance_look", routine="doctor", component="alertmanager")
+    assert result == {"changed": False, "skipped": True}
+
+
 def test_a_wrong_inventory_is_a_finding(doctor: Controller) -> None:
     doctor.variables["hostvars"]["mon1"]["monitoring_services"] = [{"name": "shop"}]
     doctor.answers["component_api_info"] = info(targets={"activeTargets": []})
