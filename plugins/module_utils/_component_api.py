@@ -1,7 +1,11 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no promise is made to others.
-"""Several questions to a component of this host, without any library: where it answers its generation in force says."""
+"""Several questions to a component of this host, without any library: where it answers its generation in force says.
+
+_prometheus_api asks through requests, and stays beside it: it takes any address, asks again what passes by itself, and
+may be told to check no certificate. With that there would be more code here than is twice now, the order of questions.
+"""
 
 from __future__ import annotations
 
