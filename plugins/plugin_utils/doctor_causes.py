@@ -39,15 +39,23 @@ FULL = ("no space left",)
 GAVE_UP = ("ingester_error",)
 LIBRARY = ("requests",)
 
-Test = t.Callable[[Finding, Finding], bool]
-
 
 class Rule(t.NamedTuple):
-    """A finding of one of the checks C(effects) belongs to one of C(causes) where C(when) holds, cause first."""
+    """A finding of one of the checks C(effects) follows from one of C(causes) where C(when) holds, cause first.
+
+    It is about a service or a host of the cause, or about any service of that name.
+    """
 
     causes: tuple[str, ...]
     effects: tuple[str, ...]
-    when: Test
+    when: t.Callable[[Finding, Finding], bool]
+
+
+class Twins(t.NamedTuple):
+    """Findings of one of C(checks) are of one cause where C(key) gives the same text for them, and not nothing."""
+
+    checks: tuple[str, ...]
+    key: t.Callable[[Finding], str]
 
 
 # --- what rules ask ---
@@ -85,13 +93,28 @@ def of_loki(cause: Finding, effect: Finding) -> bool:
     return cause.component == "loki" == effect.peer and says(effect, GAVE_UP)
 
 
-def same_words(cause: Finding, effect: Finding) -> bool:
-    return cause.evidence == effect.evidence != ""
+# --- what twins have in common ---
 
 
-def same_fix(cause: Finding, effect: Finding) -> bool:
-    """To do it once mends both, as it names all that it is about. Of what nobody knows the advice is the same, too."""
-    return cause.fix == effect.fix not in ("", UNKNOWN.fix)
+def words(one: Finding) -> str:
+    return one.evidence
+
+
+def title(one: Finding) -> str:
+    return one.what
+
+
+def service(one: Finding) -> str:
+    return services(one)[0]
+
+
+def fix(one: Finding) -> str:
+    """To do it once mends all, as it names what it is about. Of what nobody knows the advice is the same, too."""
+    return "" if one.fix == UNKNOWN.fix else one.fix
+
+
+def common_fix(one: Finding) -> str:
+    return one.fix if one.fix in (SAME_PASSWORD, LIMITED) else ""
 
 
 # What one finding brings about. The cause is broken; the first rule that fits counts.
@@ -110,7 +133,9 @@ CAUSES = (
         lambda cause, effect: served(cause, effect) and says(cause, UNKIND),
     ),
     Rule(("ready",), ("logs", "canary", "datasources"), served),
-    Rule(("unit", "components", "away", "access", "ready"), ("logs",), of_loki),
+    Rule(("unit", "components", "ready"), ("logs",), of_loki),
+    Rule(("access",), ("logs",), lambda cause, effect: of_loki(cause, effect) and says(cause, UNHEARD)),
+    Rule(("away",), ("logs",), lambda cause, effect: of_loki(cause, effect) and not says(cause, ANSWERED)),
     # A service of the users' own: its probe asks what Prometheus asks.
     Rule(
         ("targets",),
@@ -132,36 +157,28 @@ CAUSES = (
     ),
 )
 
-# What is said twice of one cause that has no finding of its own: the first stays.
+# What is said twice of one cause that has no finding of its own: the first of the worst stays.
 TWINS = (
     # Of variables, of folders without passwords, of hosts where nobody becomes root: each service says the same.
-    Rule(("access", "away"), ("access", "away"), same_words),
-    Rule(
-        ("access",),
-        ("access",),
-        lambda cause, effect: same_fix(cause, effect) and cause.fix in (SAME_PASSWORD, LIMITED),
-    ),
-    # Passwords and certificates of many targets; what site.yml has to bring to one Prometheus; what members of a
-    # cluster have in common.
-    Rule(("targets", "alerting"), ("targets", "alerting"), same_fix),
-    Rule(("receivers",), ("receivers",), same_fix),
-    Rule(("cluster",), ("cluster",), same_fix),
-    Rule(("rules",), ("rules",), lambda cause, effect: cause.what == effect.what),
-    Rule(("probes",), ("probes",), served),
+    Twins(("access", "away"), words),
+    Twins(("access",), common_fix),
+    # Passwords and certificates of many targets, and what site.yml has to bring to one Prometheus.
+    Twins(("targets", "alerting"), fix),
+    # What members of a cluster have in common, and several Prometheus their rules.
+    Twins(("receivers",), fix),
+    Twins(("cluster",), fix),
+    Twins(("rules",), title),
+    Twins(("probes",), service),
     # A Grafana with another database knows neither the password nor the token.
-    Rule(("login",), ("login",), served),
+    Twins(("login",), service),
 )
 
 
 def folded(findings: t.Sequence[Finding]) -> list[Finding]:
     """Without those that belong to another one, which names them."""
-    above = _above(findings, range(len(findings)), CAUSES, lambda cause, _effect: findings[cause].severity == "broken")
-    alone = [number for number in range(len(findings)) if number not in above]
-
-    def first(cause: int, effect: int) -> bool:
-        return (_rank(findings[cause]), cause) < (_rank(findings[effect]), effect)
-
-    above |= _above(findings, alone, TWINS, first)
+    above = _causes(findings)
+    for twins in TWINS:  # what has its cause stands for nobody else
+        above |= _firsts(findings, [one for one in range(len(findings)) if one not in above], twins)
     beneath: dict[int, list[str]] = {}
     for number in sorted(above):
         top = above[number]
@@ -175,33 +192,39 @@ def folded(findings: t.Sequence[Finding]) -> list[Finding]:
     ]
 
 
-def _rank(one: Finding) -> int:
-    return SEVERITIES.index(one.severity)
+def _causes(findings: t.Sequence[Finding]) -> dict[int, int]:
+    """The number of the cause by that of the effect. By places, as of many hosts there are many findings."""
+    by_place: dict[tuple[str, str], list[int]] = {}
+    for number, one in enumerate(findings):
+        for place in (one.host, one.component) if one.severity == "broken" else ():
+            by_place.setdefault((one.check, place), []).append(number)
 
-
-def _above(
-    findings: t.Sequence[Finding], known: t.Iterable[int], rules: t.Sequence[Rule], fits: t.Callable[[int, int], bool]
-) -> dict[int, int]:
-    """The number of the cause by that of the effect."""
-    by_check: dict[str, list[int]] = {}
-    for number in known:
-        if findings[number].severity != "ok":
-            by_check.setdefault(findings[number].check, []).append(number)
-
-    def cause_of(effect: int) -> int | None:
-        said = findings[effect]
+    def cause_of(effect: Finding) -> int | None:
+        places = [one.rpartition(" of ")[2] for one in about(effect)]
         fitting = (
             cause
-            for rule in rules
-            if said.check in rule.effects
+            for rule in CAUSES
+            if effect.check in rule.effects
             for check in rule.causes
-            for cause in by_check.get(check, ())
-            if cause != effect and fits(cause, effect) and rule.when(findings[cause], said)
+            for place in places
+            for cause in by_place.get((check, place), ())
+            if rule.when(findings[cause], effect)
         )
         return next(fitting, None)
 
-    found = {effect: cause_of(effect) for numbers in by_check.values() for effect in numbers}
+    found = {number: cause_of(one) for number, one in enumerate(findings) if one.severity != "ok"}
     return {effect: cause for effect, cause in found.items() if cause is not None}
+
+
+def _firsts(findings: t.Sequence[Finding], alone: t.Iterable[int], twins: Twins) -> dict[int, int]:
+    """The number of the first by those of the others."""
+    known = [one for one in alone if findings[one].check in twins.checks and findings[one].severity != "ok"]
+    known.sort(key=lambda one: SEVERITIES.index(findings[one].severity))
+    firsts: dict[str, int] = {}
+    for one in known:
+        if key := twins.key(findings[one]):
+            firsts.setdefault(key, one)
+    return {one: first for one in known if (first := firsts.get(twins.key(findings[one]), one)) != one}
 
 
 def own_clock(findings: t.Sequence[Finding]) -> list[Finding]:

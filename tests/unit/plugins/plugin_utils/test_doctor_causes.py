@@ -113,6 +113,11 @@ def not_scraped(host: str, *names: str) -> Finding:
     return targets.missing("mon1", [(name, {"labels": {"instance": host}, "targets": ["x"]}) for name in names])[0]
 
 
+def foreign() -> Finding:
+    one = {"scrapePool": "alloy", "labels": {}, "discoveredLabels": {}, "health": "down", "scrapeUrl": "http://old:1/"}
+    return targets.targets("mon1", Answers({"targets": {"data": {"activeTargets": [one]}}}), Inventory([]))[0]
+
+
 def not_told() -> Finding:
     nobody = Answers({"alertmanagers": {"data": {"activeAlertmanagers": []}}})
     return prometheus.told("mon1", nobody, Inventory([], ["10.0.0.2:9093"]))[0]
@@ -186,6 +191,7 @@ NOT_HERE = "loki was not installed here by opswatch.monitoring"
         (dead("mon1", "loki"), given_up("ingester_error")),
         # One that runs, and answers nobody, or lets nobody in.
         (access("mon1", "alertmanager", unanswered("alertmanager")), untold()),
+        (access("mon1", "loki", unanswered("loki")), given_up("ingester_error")),
         (access("mon1", "alertmanager", unanswered("alertmanager")), down("mon1", "alertmanager", TIMED_OUT)),
         (refused("prometheus"), source("Prometheus", "prometheus", "401 Unauthorized")),
         (not_ready(), mute_loki()),
@@ -228,6 +234,11 @@ def test_what_one_brings_about(cause: Finding, effect: Finding) -> None:
         # Its own fault: lines that are too long, a page without metrics, a database that is asked over another one.
         (dead("mon1", "loki"), given_up("line_too_long")),
         (dead("app1", "alloy"), given_up("ingester_error")),
+        (access("mon1", "loki", "'x' is undefined"), given_up("ingester_error")),
+        (
+            access("mon1", "loki", "mon1 does not answer: Permission denied")._replace(check="away"),
+            given_up("ingester_error"),
+        ),
         (down("app1", "shop", "server returned HTTP status 404 Not Found"), probe()),
         (away("db1"), database("db9:5432")),
         # What this machine does not know says nothing of the service.
@@ -267,7 +278,7 @@ def test_what_only_looks_like_it(one: Finding, other: Finding) -> None:
         [probe(), probe(module="tcp_connect")],
         [down("app1", "node_exporter", TIMED_OUT), down("app1", "alloy", TIMED_OUT)],
         # site.yml has not run on the host of Prometheus.
-        [not_scraped("app1", "node_exporter"), not_scraped("app2", "alloy"), not_told()],
+        [not_scraped("app1", "node_exporter"), not_scraped("app2", "alloy"), foreign(), not_told()],
         # What members say of their cluster, and several Prometheus of the rules that they have in common.
         [members("mon1", "mon1"), members("mon2", "mon2")],
         [Finding("receivers", "warning", host, "alertmanager", "Nobody is told", fix="state") for host in "ab"],
@@ -318,11 +329,13 @@ def test_nothing_worse_goes_beneath_a_warning() -> None:
 
 def test_every_rule_is_about_checks_that_there_are() -> None:
     documented = {
-        *("reached", "away", "access", "components", "unit", "disk", "targets", "configuration", "rules", "alerting"),
-        *("cluster", "receivers", "probes", "databases", "login", "datasources", "ready", "canary", "logs"),
+        *("reached", "away", "access", "inventory", "components", "unit", "disk", "targets", "configuration", "rules"),
+        *("alerting", "cluster", "receivers", "probes", "databases", "login", "datasources", "ready", "canary", "logs"),
     }
-    for rule in (*causes.CAUSES, *causes.TWINS):
+    for rule in causes.CAUSES:
         assert {*rule.causes, *rule.effects} <= documented
+    for twins in causes.TWINS:
+        assert set(twins.checks) <= documented
 
 
 @pytest.mark.parametrize(
