@@ -205,10 +205,13 @@ class ActionModule(ActionBase):
         return dict(result)
 
     def _away(self, said: str) -> Look:
+        host = doctor_hosts.unreachable(self.host, said)
         if self.is_doctor and self.component == "host":
-            return doctor_hosts.unreachable(self.host, said)
+            return host
         found = self._cannot(Refused(f"{self.host} does not answer: {said}"))
-        return Look([one._replace(check=doctor.AWAY) for one in found.findings]) if self.is_doctor else found
+        if not self.is_doctor:
+            return found
+        return Look([one._replace(check=doctor.AWAY, fix=host.findings[0].fix) for one in found.findings])
 
     def _cannot(self, error: Refused) -> Look:
         what = f"{self.component if self.component != 'host' else self.host} could not be asked"

@@ -160,7 +160,7 @@ CAUSES = (
 # What is said twice of one cause that has no finding of its own: the first of the worst stays.
 TWINS = (
     # Of variables, of folders without passwords, of hosts where nobody becomes root: each service says the same.
-    Twins(("access", "away"), words),
+    Twins(("access", "away", "inventory"), words),
     Twins(("access",), common_fix),
     # Passwords and certificates of many targets, and what site.yml has to bring to one Prometheus.
     Twins(("targets", "alerting"), fix),

@@ -101,10 +101,17 @@ def test_where_no_password_is_known_it_makes_none(tmp_path: Path) -> None:
 
 def test_a_state_that_cannot_be_resolved_leaves_the_report(tmp_path: Path) -> None:
     run = play(tmp_path, PASSWORDS + ', loki_state: "{{ of_nobody }}"')
-    # A state is asked of all that a host runs, and then of the service that is to be asked.
-    (found,) = [one for one in run.report["findings"] if one["check"] == "access"]
-    assert (found["host"], found["follows"]) == ("mon1", "mon1: loki could not be asked"), run.output
-    assert "of_nobody" in found["evidence"]
+    # A state is asked of all that a host runs, of all that is scraped, and of the service that is to be asked.
+    (found,) = [one for one in run.report["findings"] if "of_nobody" in one["evidence"]]
+    assert (found["check"], found["host"]) == ("access", "mon1"), run.output
+    assert found["follows"].splitlines() == [
+        "The inventory does not tell what Prometheus is to scrape",
+        "mon1: loki could not be asked",
+    ]
+    # Its host was not found to be away, as it was not asked; the services were, and are.
+    (away,) = [one for one in run.report["findings"] if one["check"] == "away"]
+    assert away["fix"].endswith("see that the host runs")
+    assert len(away["follows"].splitlines()) == 2
 
 
 def test_variables_that_cannot_be_resolved_are_findings(tmp_path: Path) -> None:

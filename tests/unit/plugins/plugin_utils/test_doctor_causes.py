@@ -19,7 +19,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_others as others
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_prometheus as prometheus
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import doctor_targets as targets
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor import failed, left_out
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor import failed, left_out, unresolved
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.doctor_inventory import Inventory
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_answers import Answers, Refused
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding
@@ -267,6 +267,7 @@ def test_what_only_looks_like_it(one: Finding, other: Finding) -> None:
         # No secrets on this machine; a variable of all hosts; nobody becomes root anywhere.
         [access("mon1", name, "no password here") for name in ("prometheus", "alertmanager", "grafana")],
         [failed(host, "host", "'x' is undefined").findings[0] for host in ("mon1", "app1")],
+        [failed("mon1", "host", "'x' is undefined").findings[0], unresolved("'x' is undefined").findings[0]],
         [access("mon1", "", "Missing sudo password", "root"), access("mon1", "loki", "Missing sudo password", "unit")],
         [refused("prometheus"), refused("alertmanager")],
         left_out({}, {"host": ["mon1", "app1"], "prometheus": ["mon1"], "loki": ["mon1"]}, limited=True).findings,
