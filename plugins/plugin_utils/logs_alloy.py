@@ -79,8 +79,7 @@ def _source(log: Log, settings: t.Mapping[str, t.Any]) -> list[Block]:
     if log["kind"] == "journal":
         # A place that is older than this it would give up. How far back the first start goes: journal_begin.
         age = ("max_age", settings["max_age"])
-        position = Block("legacy_position", "", (("file", legacy), ("name", name)))
-        return [relabel, Block("loki.source.journal", name, (age, use, forward, position))]
+        return [relabel, Block("loki.source.journal", name, (age, use, forward))]
     listener = Block(
         "listener",
         "",

@@ -116,13 +116,10 @@ def places(path: str, storage: str) -> Places:
             if not block.name.startswith("loki.source."):
                 continue
             ours = f"{storage}/{block.name}.{block.label}/positions.yml"
-            legacy = block if "legacy_positions_file" in block.attributes else next(iter(block.blocks), Block("", ""))
-            theirs = next(
-                (legacy.text(key) for key in ("legacy_positions_file", "file") if key in legacy.attributes), ""
-            )
+            theirs = block.text("legacy_positions_file") if "legacy_positions_file" in block.attributes else ""
             if os.path.exists(ours):
                 with open(ours, encoding="utf-8") as handle:
-                    pairs = re.findall(r"\? path: (.*)\n +labels: '\{\}'\n +: \"(.*)\"", handle.read())
+                    pairs = re.findall(r"\? path: (.*)\n +labels: (?:'\{\}'|\"\")\n +: \"?(.*?)\"?\n", handle.read())
                 at |= {key.replace("cursor-loki.source.journal.", "cursor-"): value for key, value in pairs}
             elif theirs and os.path.exists(theirs):
                 with open(theirs, encoding="utf-8") as handle:
@@ -133,7 +130,8 @@ def places(path: str, storage: str) -> Places:
         texts: dict[str, str] = {}
         for key, value in at.items():
             shown = key.replace("cursor-", "cursor-loki.source.journal.", 1)
-            line = f"    ? path: {shown}\n      labels: '{{}}'\n    : \"{value}\"\n"
+            labels = "'{}'" if shown == key else '""'
+            line = f'    ? path: {shown}\n      labels: {labels}\n    : "{value}"\n'
             texts[component(key)] = texts.get(component(key), "positions:\n") + line
         for folder, text in texts.items():
             os.makedirs(folder, exist_ok=True)

@@ -308,6 +308,26 @@ def journal(host: Host, monkeypatch: pytest.MonkeyPatch) -> t.Callable[[], str]:
     return lambda: asked.read_text() if asked.exists() else ""
 
 
+def native(cursor: str) -> str:
+    """A place in the journal in Alloy's own form, with the labels by which it looks for it."""
+    return f'positions:\n  ? path: cursor-loki.source.journal.journal\n    labels: ""\n  : {cursor}\n'
+
+
+def test_alloy_takes_over_the_place_in_the_journal(host: Host, journal: t.Any) -> None:
+    """What it converts itself it does not find again (1.12.2)."""
+    host.write(host.promtail, PROMTAIL)
+    host.end("promtail")
+    host.start("alloy")
+    ours = host.alloy("loki.source.journal.journal")
+    assert ours.read_text() == native(CURSOR)
+    assert read(host.legacy)["/var/log/app/a.log"] == "100"
+    # It ends before it has noted anything: what it took over counts, as a whole.
+    host.end("alloy")
+    host.start("promtail")
+    assert read(host.promtail) == yaml.safe_load(PROMTAIL)["positions"]
+    assert journal() == "", "it goes on, and does not begin"
+
+
 @pytest.mark.parametrize("agent", ["promtail", "alloy"])
 @pytest.mark.parametrize("empty", ["no", "yes"])
 def test_the_first_start_begins_so_far_back(
@@ -317,7 +337,10 @@ def test_the_first_start_begins_so_far_back(
     monkeypatch.setenv("EMPTY", empty)
     host.start(agent)
     assert "--since=-12h" in journal()
-    assert read(host.promtail if agent == "promtail" else host.legacy) == {"cursor-journal": CURSOR}
+    if agent == "promtail":
+        assert read(host.promtail) == {"cursor-journal": CURSOR}
+    else:
+        assert host.alloy("loki.source.journal.journal").read_text() == native(CURSOR)
     before = journal()
     host.start(agent)
     assert journal() == before, "there is a place now"
@@ -338,7 +361,8 @@ def test_alloy_reads_files_already_when_the_journal_is_added(host: Host, journal
     ours = host.alloy("loki.source.file.app")
     host.write(ours, positions(**{"/var/log/app/a.log": '"150"'}))
     host._run("alloy", "begin")  # at a reload
-    assert read(host.legacy) == {"cursor-journal": CURSOR}
+    assert host.alloy("loki.source.journal.journal").read_text() == native(CURSOR)
+    assert '"150"' in ours.read_text()
     host.end("alloy", "signal")
     host.start("alloy")
     assert read(host.legacy)["/var/log/app/a.log"] == "0"

@@ -118,8 +118,6 @@ def test_both_send_to_the_same_with_the_same_patience() -> None:
 
 def test_alloy_takes_over_where_promtail_was() -> None:
     assert ALLOY.count('legacy_positions_file = "/var/lib/alloy/old.yaml"') == 4
-    journal = Block("legacy_position", "", (("file", "/var/lib/alloy/old.yaml"), ("name", "journal")))
-    assert render_block(journal, 1) in ALLOY
     assert ALLOY.endswith("\n\n// mine\n")
 
 
