@@ -37,7 +37,7 @@ OPTIONS = {
         "prometheus_retention_size": SIZE,
     },
     "alertmanager": {"alertmanager_retention": HOURS},
-    "loki": {"loki_retention": DURATION},
+    "loki": {"loki_retention": DURATION, "loki_max_chunk_age": HOURS},
 }
 
 

@@ -174,6 +174,12 @@ def test_lines_are_looked_for(entries: list[str], found: int, tmp_path: Path) ->
     assert len(done.stdout.splitlines()) == found
 
 
+def test_lines_may_be_late_by_half_of_what_a_chunk_may_have() -> None:
+    """Of one host, too, which has further settings of that section."""
+    assert config()["ingester"] == {"lifecycler": {"min_ready_duration": "0s"}, "max_chunk_age": "12h"}
+    assert config(loki_max_chunk_age="24h")["ingester"]["max_chunk_age"] == "24h"
+
+
 # --- what its tasks show, and what they need ---
 
 
