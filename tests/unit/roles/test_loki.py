@@ -180,6 +180,12 @@ def test_lines_may_be_late_by_half_of_what_a_chunk_may_have() -> None:
     assert config(loki_max_chunk_age="24h")["ingester"]["max_chunk_age"] == "24h"
 
 
+def test_a_certificate_of_any_host_deletes_nothing() -> None:
+    assert config()["limits_config"]["deletion_mode"] == "filter-only"
+    over = {"limits_config": {"deletion_mode": "filter-and-delete"}}
+    assert config(loki_config=over)["limits_config"]["deletion_mode"] == "filter-and-delete"
+
+
 # --- what its tasks show, and what they need ---
 
 
