@@ -305,16 +305,14 @@ def clients_of(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: Hos
     return sorted(asking | {one for one in sending if chosen_member(one, members) == host})
 
 
-def senders_with_metadata(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
-    """The agents whose lines this Loki has to take with their structured metadata."""
+def senders(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
+    """The agents that send to this Loki: by themselves, or as C(monitoring_logs_push) has its name and no more."""
     members = present("loki", groups, hostvars)
-    found = []
-    for agent in _agents(groups, hostvars):
-        settings = hostvars[agent]
-        with_metadata = boolean(settings.get("monitoring_logs_metadata", True), strict=False)
-        if with_metadata and host in (settings.get("monitoring_logs_push") or [chosen_member(agent, members)]):
-            found.append(agent)
-    return found
+    return [
+        agent
+        for agent in _agents(groups, hostvars)
+        if host in (hostvars[agent].get("monitoring_logs_push") or [chosen_member(agent, members)])
+    ]
 
 
 def _agents(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[str]:
@@ -350,12 +348,22 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
                     "an address that nobody but these hosts reaches",
                 )
             )
-        senders = senders_with_metadata(host, groups, hostvars)
-        if _map(configs[host].get("limits_config")).get("allow_structured_metadata") is False and senders:
+        sending = senders(host, groups, hostvars)
+        if sending and boolean(configs[host].get("auth_enabled", False), strict=False):
+            problems.append(
+                Problem(
+                    f"loki_config of {host} asks for tenants (auth_enabled), and the roles use one, without a name",
+                    f"Loki would answer 401 to {', '.join(sending)}, whose lines would be lost",
+                    "take auth_enabled out. With tenants of your own, what sends, Grafana's data source and the log "
+                    "alerts have to state theirs",
+                )
+            )
+        rich = [one for one in sending if boolean(hostvars[one].get("monitoring_logs_metadata", True), strict=False)]
+        if _map(configs[host].get("limits_config")).get("allow_structured_metadata") is False and rich:
             problems.append(
                 Problem(
                     f"loki_config of {host} forbids structured metadata",
-                    f"Loki would refuse every line of {', '.join(senders)}, for good",
+                    f"Loki would refuse every line of {', '.join(rich)}, for good",
                     "take allow_structured_metadata out (where the store cannot keep it, lines are stored without), or "
                     "set monitoring_logs_metadata: false for the agents",
                 )

@@ -421,6 +421,28 @@ def test_a_loki_that_forbids_structured_metadata_would_refuse_every_line(agent: 
     assert [problem.seen for problem in inventory_problems(groups, {"mon1": FORBIDS, "app1": agent})] == seen
 
 
+@pytest.mark.parametrize(
+    ("config", "agent", "found"),
+    [
+        ({"auth_enabled": True}, {}, True),
+        ({"auth_enabled": "yes"}, {"monitoring_logs_push": ["mon1"]}, True),
+        ({"auth_enabled": True}, {"monitoring_logs_push": ["https://logs.example.com"]}, False),
+        ({"auth_enabled": True}, {"monitoring_logs_push": [{"to": "mon1", "tenant": "shop"}]}, False),
+        ({"auth_enabled": True}, {"alloy_state": "absent"}, False),
+        ({"auth_enabled": False}, {}, False),
+        ({}, {}, False),
+    ],
+)
+def test_a_loki_that_asks_for_tenants_would_lose_what_names_none(config: t.Any, agent: t.Any, found: bool) -> None:
+    groups = {"loki": ["mon1"], "alloy": ["app1"]}
+    hostvars = {"mon1": {"monitoring_tls": "selfsigned", "loki_config": config}, "app1": agent}
+    problems = inventory_problems(groups, hostvars)
+    assert [one.seen for one in problems] == (
+        ["Loki would answer 401 to app1, whose lines would be lost"] if found else []
+    )
+    assert all("auth_enabled" in one.what and "take auth_enabled out" in one.remedy for one in problems)
+
+
 LISTEN = {"loki_grpc_listen_address": "10.0.0.1:9096", "loki_memberlist_listen_address": "10.0.0.1:7946"}
 
 
