@@ -162,11 +162,21 @@ def test_service_that_fell_silent(loki):
     (group,) = (
         one for one in loki.get("/prometheus/api/v1/rules").json()["data"]["groups"] if "silence" in one["name"]
     )
-    now, earlier = time.time_ns(), time.time_ns() - 30 * 60 * NANO
+    now = time.time_ns()
+
+    def lines(minutes: int, count: int = 1) -> list[int]:
+        return [now - minutes * 60 * NANO + number for number in range(count)]
+
+    # In each of the quarters of an hour that are looked at; the oldest first, as Loki takes what comes in order.
+    before = [*lines(247), *lines(127), *lines(67)]
     for service, stamps in {
-        "silent": [earlier + number for number in range(150)],
-        "talks": [*(earlier + number for number in range(150)), now],
-        "never said much": [earlier + number for number in range(50)],
+        "silent": [*before, *lines(30, 150)],
+        "talks": [*before, *lines(30, 150), now],
+        "never said much": [*before, *lines(30, 50)],
+        "runs at night": lines(30, 150),
+        "began two hours ago": [*lines(127), *lines(67), *lines(30, 150)],
+        "paused an hour ago": [*lines(247), *lines(127), *lines(30, 150)],
+        "ansible-ansible.legacy.stat": [*before, *lines(30, 150)],
     }.items():
         assert loki.push({"service": service}, *((stamp, f"line of {stamp}") for stamp in stamps)).status_code == 204
     found = loki.get("/loki/api/v1/query", query=group["rules"][0]["query"]).json()["data"]["result"]
