@@ -12,6 +12,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import (
     config_files,
     log_rules,
 )
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_streams import stream_limits
 
 
 def go_flags(flags: t.Mapping[str, t.Any]) -> list[str]:
@@ -25,4 +26,5 @@ class FilterModule:
             "go_flags": go_flags,
             "log_rules": log_rules,
             "loki_files": config_files,
+            "loki_stream_limits": stream_limits,
         }

@@ -20,6 +20,7 @@ def inventory_rules(
     stated: t.Mapping[str, t.Any],
     backups: bool = False,
     hostvars: HostVars | None = None,
+    streams: t.Mapping[str, int] | None = None,
 ) -> dict[str, list[dict[str, t.Any]]]:
     """A file of recording rules. C(stated) are the user's thresholds, over ours.
 
@@ -28,6 +29,7 @@ def inventory_rules(
     - C(monitoring:objective{job}): the share of requests that have to succeed, from 0 to 1.
     - C(monitoring:expected_backups): 1 where the inventory says where backups go.
     - C(monitoring:expected_backup{instance}): 1 for each host that is backed up, and can tell of it by node_exporter.
+    - C(monitoring:loki_streams{instance}): how many streams each Loki takes.
     """
     unknown = sorted(map(str, set(stated) - set(thresholds)))
     if unknown:
@@ -52,6 +54,9 @@ def inventory_rules(
         rules.append(_constant("monitoring:expected_backups", {}, 1))
     rules += [
         _constant("monitoring:expected_backup", {"instance": host}, 1) for host in _backed_up(known, hostvars or {})
+    ]
+    rules += [
+        _constant("monitoring:loki_streams", {"instance": host}, limit) for host, limit in (streams or {}).items()
     ]
     return {"groups": [{"name": "opswatch_inventory", "rules": rules}]}
 

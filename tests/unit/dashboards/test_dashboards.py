@@ -188,7 +188,8 @@ def test_every_threshold_is_drawn() -> None:
     # What a table tells, what stands beside its sister, and what is about Loki and the log agents themselves.
     told = {"CertificateExpiresVerySoon", "DatabaseDeadlocks", "DiskWillFill", "InodesLow", "SlowStatements"}
     told |= {"RestoreDrillMissing"}
-    assert missing == told | {"LogReadingBehind", "LokiRequestErrors", "LokiRetentionNotApplied"}
+    told |= {"LogReadingBehind", "LokiRequestErrors", "LokiRetentionNotApplied", "LokiStreamsNearLimit"}
+    assert missing == told
 
 
 def test_a_metric_tells_its_exporter() -> None:

@@ -186,6 +186,17 @@ def test_a_certificate_of_any_host_deletes_nothing() -> None:
     assert config(loki_config=over)["limits_config"]["deletion_mode"] == "filter-and-delete"
 
 
+@pytest.mark.parametrize(("agents", "streams"), [(0, 10000), (50, 10000), (300, 60000)])
+def test_streams_grow_with_the_hosts_that_send(agents: int, streams: int) -> None:
+    hosts = [f"app{number}" for number in range(agents)]
+    groups = {"loki": ["mon1"], "promtail": hosts[:2], "alloy": hosts} if agents else {"loki": ["mon1"]}
+    limits = config(groups=groups)["limits_config"]
+    asked = ("max_streams_per_user", "max_global_streams_per_user", "max_query_series")
+    assert [limits[name] for name in asked] == [streams] * 3
+    raised = config(groups=groups, loki_max_global_streams_per_user=99000)["limits_config"]
+    assert [raised[name] for name in asked] == [99000] * 3
+
+
 # --- what its tasks show, and what they need ---
 
 

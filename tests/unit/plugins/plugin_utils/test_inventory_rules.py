@@ -61,6 +61,12 @@ def test_backups_are_expected_where_there_is_a_place_for_them() -> None:
     assert group["rules"] == [{"record": "monitoring:expected_backups", "expr": "vector(1)"}]
 
 
+def test_how_many_streams_each_loki_takes() -> None:
+    (group,) = inventory_rules([], {}, {}, streams={"mon1": 12000})["groups"]
+    labels = {"instance": "mon1"}
+    assert group["rules"] == [{"record": "monitoring:loki_streams", "labels": labels, "expr": "vector(12000)"}]
+
+
 def test_a_backup_is_expected_of_each_host_with_a_place_and_a_node_exporter() -> None:
     server = {"group_names": ["node_exporter", "prometheus"]}
     hostvars = {
