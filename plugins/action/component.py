@@ -262,7 +262,8 @@ def _decoded(content: str) -> str:
 
 def _endpoint(name: str, ready: dict[str, t.Any]) -> dict[str, t.Any]:
     """Where the host itself reaches a component that listens on this address."""
-    endpoint = {key: ready[key] for key in ("path", "expect", "progress", "user", "password", "server_name")}
+    plain = ("path", "expect", "progress", "progress_lines", "user", "password", "server_name")
+    endpoint = {key: ready[key] for key in plain}
     for file in ("ca", "cert", "key"):
         endpoint[file] = ready[file] and os.path.join(f"/etc/{name}", ready[file])
     endpoint["base"] = f"{ready['scheme']}://{own_address(ready['address'])}{ready['prefix'].rstrip('/')}"

@@ -67,6 +67,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "cert": {"type": "str", "default": ""},
             "key": {"type": "str", "default": "", "no_log": False},
             "progress": {"type": "str", "default": ""},
+            "progress_lines": {"type": "str", "default": ""},
         },
     },
     "ready_timeout": {"type": "int", "default": 600},

@@ -29,6 +29,7 @@ class Endpoint:
     key: str = ""
     expect: str = ""  # what the answer has to hold beside its 200
     progress: str = ""  # an address whose answer changes while a long start moves on
+    progress_lines: str = ""  # which of its lines tell that, where others change all the time: how they begin
 
     @property
     def url(self) -> str:
@@ -95,7 +96,7 @@ def wait_until_ready(
                 alive()
             raise refusal
         if endpoint.progress and answer.status:
-            seen = ask(endpoint, endpoint.progress).text
+            seen = _telling(endpoint, ask(endpoint, endpoint.progress).text)
             if seen != progress:
                 progress = seen
                 deadline = clock() + patience
@@ -111,6 +112,13 @@ def wait_until_ready(
             )
         sleep(pause)
         pause = min(pause * 1.5, 1.0)
+
+
+def _telling(endpoint: Endpoint, text: str) -> str:
+    """What of an answer tells of progress: all of it, or lines that begin as stated."""
+    if not endpoint.progress_lines:
+        return text
+    return "\n".join(line for line in text.splitlines() if re.match(endpoint.progress_lines, line))
 
 
 def _refused_credentials(endpoint: Endpoint, answer: Answer) -> ComponentError | None:

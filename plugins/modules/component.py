@@ -196,6 +196,10 @@ options:
         description: Path whose answer changes while a long start moves on.
         type: str
         default: ""
+      progress_lines:
+        description: Regular expression of how the lines of that answer begin that tell of it. All of them if it is empty.
+        type: str
+        default: ""
       user:
         description: User of the basic authentication.
         type: str

@@ -175,6 +175,10 @@ options:
         description: A path whose answer changes while a long start moves on.
         type: str
         default: ""
+      progress_lines:
+        description: Regular expression of how the lines of that answer begin that tell of it. All of them if it is empty.
+        type: str
+        default: ""
   ready_timeout:
     description: Longest time in seconds without any progress until the component counts as not ready.
     type: int

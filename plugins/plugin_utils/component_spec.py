@@ -59,6 +59,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "path": {"type": "str", "default": "/-/ready"},
             "expect": {"type": "str", "default": ""},
             "progress": {"type": "str", "default": ""},
+            "progress_lines": {"type": "str", "default": ""},
             "user": {"type": "str", "default": ""},
             "password": {"type": "str", "default": "", "no_log": True},
             "ca": {"type": "str", "default": ""},

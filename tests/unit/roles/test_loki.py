@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import tempfile
 import typing as t
@@ -195,6 +196,16 @@ def test_streams_grow_with_the_hosts_that_send(agents: int, streams: int) -> Non
     assert [limits[name] for name in asked] == [streams] * 3
     raised = config(groups=groups, loki_max_global_streams_per_user=99000)["limits_config"]
     assert [raised[name] for name in asked] == [99000] * 3
+
+
+def test_what_tells_that_a_replay_moves_on_are_metrics_of_loki() -> None:
+    """As they were recorded."""
+    asked = render(VARIABLES["__loki_ready"], monitoring_tls="off")
+    recorded = (ROOT / "tests/fixtures/metrics").glob("loki-*")
+    names = {line.split("\t")[0] for path in recorded for line in path.read_text().splitlines()}
+    telling = {name for name in names if re.match(asked["progress_lines"], name)}
+    assert {"loki_ingester_wal_recovered_entries_total", "loki_ingester_wal_replay_active"} <= telling
+    assert asked["progress"] == "/metrics"
 
 
 # --- what its tasks show, and what they need ---

@@ -104,6 +104,24 @@ def test_progress_that_stops_does_not() -> None:
     assert 30 <= program.now < 33
 
 
+@pytest.mark.parametrize(("until", "ready"), [(100, True), (20, False)])
+def test_of_metrics_some_lines_tell_of_progress(until: int, ready: bool) -> None:
+    """Others change whatever it does."""
+
+    def metrics(now: float) -> str:
+        help_line = f"# HELP wal_recovered_total {now}"
+        return f"{help_line}\nwal_recovered_total {min(now, until)}\nprocess_cpu_seconds_total {now}\n"
+
+    program = Program((100, BUSY), progress=metrics)
+    endpoint = replace(ENDPOINT, progress_lines="wal_recovered")
+    if ready:
+        program.wait(patience=10, endpoint=endpoint)
+    else:
+        with pytest.raises(ComponentError, match="not ready"):
+            program.wait(patience=10, endpoint=endpoint)
+        assert 30 <= program.now < 33
+
+
 @pytest.mark.parametrize(
     ("answer", "seen"),
     [
