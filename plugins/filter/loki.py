@@ -13,6 +13,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki import (
     log_rules,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_streams import stream_limits
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_logs import longest_retention
 
 
 def go_flags(flags: t.Mapping[str, t.Any]) -> list[str]:
@@ -26,5 +27,6 @@ class FilterModule:
             "go_flags": go_flags,
             "log_rules": log_rules,
             "loki_files": config_files,
+            "longest_retention": longest_retention,
             "loki_stream_limits": stream_limits,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .maintenance_answers import DAY, when
+from .maintenance_answers import DAY, seconds, when
 from .report import Chart, Finding, Look, Row, counted, listed
 
 ERRORS, RETENTION = "error logs", "log retention"
@@ -84,6 +84,16 @@ def _many(host: str, service: str, today: int, before: int) -> Finding:
 # --- retention ---
 
 
+def longest_retention(stated: str, config: t.Any) -> str:
+    """Of all the periods in C(loki_config): C(retention_stream) keeps some lines for longer. C(0s): for ever."""
+    limits = config.get("limits_config") if isinstance(config, t.Mapping) else None
+    limits = limits if isinstance(limits, t.Mapping) else {}
+    streams = limits.get("retention_stream") or []
+    native = limits.get("retention_period")
+    periods = [str(stated if native is None else native), *(str(one["period"]) for one in streams)]
+    return max(periods, key=lambda period: seconds(period) or float("inf"))
+
+
 def retention_questions(retention: float, now: float) -> dict[str, dict[str, t.Any]]:
     """The oldest line within what is kept, and one that should be gone."""
     everything = '{service=~".+"}'
@@ -102,7 +112,7 @@ def retention_look(
     """C(lines): what came of each question."""
     kept = _age(lines.get("kept", []), now)
     gone = _age(lines.get("gone", []), now)
-    stated = f"retention {retention / DAY:g} days" if retention else "no retention is set"
+    stated = f"longest retention {retention / DAY:g} days" if retention else "no retention is set"
     if gone:
         finding = Finding(
             RETENTION,

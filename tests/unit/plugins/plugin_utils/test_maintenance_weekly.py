@@ -396,6 +396,22 @@ def test_retention_of_logs(lines: dict[str, t.Any], severity: str, what: str) ->
     assert (found.severity, found.what) == (severity, what)
 
 
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        ({}, "744h"),
+        ({"limits_config": None}, "744h"),
+        ({"limits_config": {"retention_period": "48h"}}, "48h"),
+        ({"limits_config": {"retention_stream": [{"period": "24h"}, {"period": "8760h"}]}}, "8760h"),
+        ({"limits_config": {"retention_stream": [{"period": "24h"}]}}, "744h"),
+        ({"limits_config": {"retention_period": "0s", "retention_stream": [{"period": "8760h"}]}}, "0s"),
+        ("no map", "744h"),
+    ],
+)
+def test_lines_may_be_as_old_as_the_longest_period(config: t.Any, longest: str) -> None:
+    assert logs.longest_retention("744h", config) == longest
+
+
 def test_retention_questions_stay_below_what_loki_refuses() -> None:
     for retention in (DAY, 31 * DAY, 365 * DAY):
         asked = logs.retention_questions(retention, NOW)
