@@ -23,6 +23,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_secrets as secrets
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, present, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_rules import rule_file_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
     Problem,
     from_error,
@@ -233,6 +234,8 @@ class ActionModule(ActionBase):
 
     def _check_role(self, component: str, settings: Variables, variables: Variables) -> None:
         self.problems += role_problems(component, settings)
+        if component in _present(["loki"], settings):
+            self.problems += rule_file_problems(settings, self._finder(component))
         if component in _present(["grafana"], settings):
             find = self._finder(component)
             self.problems += grafana_problems(settings, variables["groups"], variables["hostvars"], find)
