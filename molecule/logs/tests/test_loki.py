@@ -103,6 +103,17 @@ def test_line_that_is_refused(loki, labels, age, line, said):
     assert said in answer.text
 
 
+def test_a_line_may_be_late(loki, labels):
+    """By half of loki_max_chunk_age, behind the newest of its stream."""
+    for_the_real_one(loki, "the stand-in takes lines in any order")
+    now, hour = time.time_ns(), 3600 * NANO
+    assert loki.push(labels, (now, "newest")).status_code == 204
+    assert loki.push(labels, (now - 5 * hour, "late")).status_code == 204
+    answer = loki.push(labels, (now - 7 * hour, "too late"))
+    assert answer.status_code == 400
+    assert "entry too far behind" in answer.text
+
+
 def test_lines_outlive_a_kill(loki, labels):
     """What was taken is in the log on the disk."""
     assert loki.push(labels, (time.time_ns(), "taken")).status_code == 204
