@@ -163,6 +163,7 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
     for rule in log["drop"]:
         _check_drop(where, rule)
         _check_field(where, log, rule.get("field"))
+    _check_names(where, log)
     if log["kind"] == "journal":
         _check_duration(where, "max_age", log["max_age"])
     if log["multiline"]:
@@ -206,6 +207,25 @@ def _check_field(where: str, log: Log, name: str | None) -> None:
     )
 
 
+def _check_names(where: str, log: Log) -> None:
+    """Of a name letters, digits and _ are kept, so that two of them may become one."""
+    labels = {f"the container's label {name}": name for name in log.get("container_labels", [])}
+    metadata = {name: name for name in [*SOURCE_FIELDS[log["kind"]], *named_metadata(log)]} | labels
+    fields = {name: name for name in line_fields(log)} if log["format"] != "regex" else {}
+    for names in (metadata, fields):
+        seen: dict[str, str] = {}
+        for shown, name in names.items():
+            kept = metadata_name(name)
+            if not kept:
+                raise AnsibleError(f"{where}: {name!r} has no letter and no digit, so it can be no name in Loki.")
+            if kept in seen:
+                raise AnsibleError(
+                    f"{where}: {seen[kept]} and {shown} would both be called {kept}, as letters, digits and _ are all "
+                    "that is kept of a name. What to do: take one of them out (metadata, container_labels)."
+                )
+            seen[kept] = shown
+
+
 def _check_duration(where: str, key: str, value: t.Any) -> None:
     if not is_a(HOURS, value):
         raise AnsibleError(f"{where}: {key} is no duration: {value!r}. Write it like {HOURS.examples}.")
@@ -222,6 +242,29 @@ def possible_fields(log: Log, names: t.Iterable[str]) -> list[str]:
         return []
     groups = re.findall(r"\(\?P<(\w+)>", log["expression"])
     return [name for name in dict.fromkeys(names) if name and (log["format"] != "regex" or name in groups)]
+
+
+def line_fields(log: Log) -> list[str]:
+    """The fields of a line that anything asks for, as far as a line of this format can have them."""
+    asked = [log["time_field"], log["level_field"], *([] if log["service"] else [log["service_field"]])]
+    asked += [log["message_field"]] if log["keep"] == "message" else []
+    dropped = [rule["field"] for rule in log["drop"] if rule.get("field")]
+    return possible_fields(log, [*asked, *_untold(log, [*log["metadata"], *dropped])])
+
+
+def named_metadata(log: Log) -> list[str]:
+    """The fields of a line that become structured metadata."""
+    return possible_fields(log, _untold(log, log["metadata"]))
+
+
+def _untold(log: Log, names: t.Iterable[str]) -> list[str]:
+    """Without what the source itself tells, which a line cannot tell better."""
+    return [name for name in names if name not in SOURCE_FIELDS[log["kind"]]]
+
+
+def metadata_name(name: str) -> str:
+    """A name that Loki takes."""
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
 
 
 def values_of(log: Log) -> dict[str, str]:

@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from .logs import SOURCE_FIELDS, Log, possible_fields, values_of
+from .logs import SOURCE_FIELDS, Log, line_fields, metadata_name, named_metadata, possible_fields, values_of
 
 # However a program calls its levels, these five are what they mean.
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -76,7 +76,7 @@ def stages(log: Log, settings: t.Mapping[str, t.Any]) -> list[Stage]:
         found.append(Stage("limit", dict(log["limit"])))
     # The labels go first, or Alloy would keep them twice.
     found.append(Stage("label_drop", {"labels": list(TEMPORARY)}))
-    metadata = {**sources, **{metadata_name(name): field(log, name) for name in possible_fields(log, log["metadata"])}}
+    metadata = {**sources, **{metadata_name(name): field(log, name) for name in named_metadata(log)}}
     if log["kind"] == "docker":
         metadata |= {metadata_name(name): f"source_label_{metadata_name(name)}" for name in log["container_labels"]}
     if settings["metadata"]:
@@ -93,11 +93,6 @@ def stages(log: Log, settings: t.Mapping[str, t.Any]) -> list[Stage]:
 def field(log: Log, name: str) -> str:
     """The value that holds a field of the line."""
     return name if log["format"] == "regex" else f"field_{metadata_name(name)}"
-
-
-def metadata_name(name: str) -> str:
-    """A name that Loki takes."""
-    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
 
 
 def _unwrapped(log: Log) -> list[Stage]:
@@ -127,11 +122,7 @@ def _unwrapped(log: Log) -> list[Stage]:
 
 def _parsed(log: Log) -> list[Stage]:
     """The fields that anything else asks for. A line that is not of this format stays as it is."""
-    asked = [log["time_field"], log["level_field"], *([] if log["service"] else [log["service_field"]])]
-    asked += [log["message_field"]] if log["keep"] == "message" else []
-    asked += [*log["metadata"], *(rule["field"] for rule in log["drop"] if rule.get("field"))]
-    known = {*SOURCE_FIELDS[log["kind"]]}
-    fields = possible_fields(log, [name for name in asked if name not in known])
+    fields = line_fields(log)
     if not fields:
         return []
     if log["format"] == "regex":

@@ -18,6 +18,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import (
 
 FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
 JOURNAL = {"name": "journal", "kind": "journal"}
+DOCKER = {"name": "containers", "kind": "docker"}
 
 
 def test_an_entry_gets_its_defaults() -> None:
@@ -68,6 +69,12 @@ def test_an_entry_gets_its_defaults() -> None:
         ({**FILES, "labels": {"level": "x"}}, "cannot have a label level"),
         ({**FILES, "labels": {"a-b": "x"}}, "cannot have a label a-b"),
         ({**FILES, "time_formats": []}, "no time_formats"),
+        ({**FILES, "metadata": ["a.b", "a_b"]}, "a.b and a_b would both be called a_b"),
+        ({**FILES, "metadata": ["a_b"], "level_field": "a.b"}, "a.b and a_b would both be called a_b"),
+        ({**FILES, "metadata": ["_filename"]}, "filename and _filename would both be called filename"),
+        ({**FILES, "metadata": ["@"]}, "'@' has no letter and no digit"),
+        ({**DOCKER, "container_labels": ["tag"]}, "tag and the container's label tag would both be called tag"),
+        ({**DOCKER, "container_labels": ["a.b"], "metadata": ["a.b"]}, "a.b and the container's label a.b would both"),
     ],
 )
 def test_what_is_wrong_is_said(stated: t.Any, said: str) -> None:
@@ -75,6 +82,18 @@ def test_what_is_wrong_is_said(stated: t.Any, said: str) -> None:
         checked_log(stated, "web")
     assert "monitoring_logs of web" in str(error.value)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {**FILES, "metadata": ["filename", "a.b", "a.b"]},
+        {**FILES, "format": "plain", "metadata": ["a.b", "a_b"]},  # which has no fields
+        {**DOCKER, "container_labels": ["team", "team"], "service_field": "container"},
+    ],
+)
+def test_names_that_differ(stated: dict[str, t.Any]) -> None:
+    assert checked_log(stated, "web")["name"] == stated["name"]
 
 
 PLAIN = {**FILES, "format": "plain"}

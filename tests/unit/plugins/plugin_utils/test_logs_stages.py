@@ -204,6 +204,22 @@ def test_metadata_of_fields_with_other_names() -> None:
     assert entry.metadata == {"filename": "/var/log/app/shop.log", "http_status": "200", "version": "1"}
 
 
+def test_metadata_of_what_the_source_tells_is_the_sources() -> None:
+    entry = read({**FILES, "metadata": ["filename", "user"]}, line(filename="lie", user="eve"))
+    assert entry.metadata == {"filename": "/var/log/app/shop.log", "user": "eve"}
+    stated = {**DOCKER, "metadata": ["container", "stream", "tag"]}
+    entry = read(stated, docker(line(stream="lie") + "\n", attrs={"tag": "shop"}), filename=CONTAINER)
+    assert entry.metadata == {"container": "0123456789ab", "stream": "stderr", "tag": "shop"}
+    entry = read({**JOURNAL, "metadata": ["unit"]}, line(unit="lie"), source_unit="ssh.service")
+    assert entry.metadata == {"unit": "ssh.service"}
+    entry = read({"name": "network", "kind": "syslog", "metadata": ["host"]}, line(host="lie"), source_host="sw1")
+    assert entry.metadata["host"] == "sw1"
+
+
+def test_a_service_that_is_called_like_what_the_source_tells() -> None:
+    assert read({**JOURNAL, "service_field": "unit"}, line(unit="shop"), service="sh").labels["service"] == "shop"
+
+
 @pytest.mark.parametrize(
     ("rule", "text", "reason"),
     [
