@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ansible.errors import AnsibleError
 
 from .addresses import is_loopback, split_address
+from .logs_paths import Shared, shared_paths
 from .quantities import HOURS, is_a
 from .render import plain
 from .scrape import HostVars, address_of, has_authority, join, mutual_address
@@ -106,7 +107,22 @@ def checked_logs(stated: t.Any, host: str) -> list[dict[str, t.Any]]:
         seen.add(name)
     if sum(log["kind"] == "journal" for log in logs) > 1:
         raise AnsibleError(f"monitoring_logs of {host}: the journal is there twice, so each line would be sent twice.")
+    for shared in shared_paths(logs):
+        raise AnsibleError(f"monitoring_logs of {host}: {_read_twice(shared)}")
     return logs
+
+
+def _read_twice(shared: Shared) -> str:
+    """Two entries would send each line twice, and note in one place how far they are."""
+    first, pattern, second, path = shared
+    if first == second:
+        return f"{first} reads {path} twice, by {pattern} too. What to do: take {path} out of its paths."
+    if pattern == path:
+        return f"{first} and {second} both read {path}. What to do: take it out of one of them."
+    return (
+        f"{second} reads {path}, and so does {first} by {pattern}. What to do: put {path} into exclude of {first}, or "
+        f"take it out of {second}."
+    )
 
 
 def checked_log(stated: t.Any, host: str) -> dict[str, t.Any]:

@@ -141,6 +141,53 @@ def test_what_would_be_read_twice() -> None:
         checked_logs([JOURNAL, {**JOURNAL, "name": "again"}], "web")
 
 
+def shop(*paths: str, **more: t.Any) -> dict[str, t.Any]:
+    return {"name": "shop", "kind": "files", "paths": list(paths), **more}
+
+
+@pytest.mark.parametrize(
+    ("logs", "said"),
+    [
+        (
+            [FILES, shop("/var/log/app/shop.log")],
+            "shop reads /var/log/app/shop.log, and so does app by /var/log/app/*.log. "
+            "What to do: put /var/log/app/shop.log into exclude of app, or take it out of shop.",
+        ),
+        ([shop("/var/log/app/shop.log"), FILES], "put /var/log/app/shop.log into exclude of app"),
+        ([FILES, shop("/var/log/app/*.log")], "app and shop both read /var/log/app/*.log. What to do: take it out of"),
+        ([DOCKER, {**DOCKER, "name": "again"}], "containers and again both read /var/lib/docker/containers/*/*-json"),
+        ([{**FILES, "exclude": ["/var/log/app/x*"]}, shop("/var/log/app/*.log")], "app and shop both read"),
+        ([{**FILES, "exclude": ["/var/log/app/x*"]}, shop("/var/log/app/shop.log")], "into exclude of app"),
+        ([shop("/var/log/**", "/var/log/shop.log")], "shop reads /var/log/shop.log twice, by /var/log/** too."),
+        ([shop("/var/log/shop.log", "/var/log/shop.log")], "shop reads /var/log/shop.log twice"),
+    ],
+)
+def test_files_that_two_entries_read(logs: list[dict[str, t.Any]], said: str) -> None:
+    with pytest.raises(AnsibleError) as error:
+        checked_logs(logs, "web")
+    assert str(error.value).startswith("monitoring_logs of web: ")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"exclude": ["/var/log/app/shop.log"]}, shop("/var/log/app/shop.log")),
+        ({"exclude": ["/var/log/**/shop*"]}, shop("/var/log/app/shop.log")),
+        ({"exclude": ["/var/log/app/[shop.log"]}, shop("/var/log/app/shop.log")),  # whatever that means
+        ({}, shop("/var/log/app/shop.log", exclude=["/var/log/app/*"])),  # which reads nothing
+        ({}, shop("/var/log/app/shop/x.log")),
+        ({}, shop("/var/log/shop.log")),
+        # These may meet in a file, or not.
+        ({}, shop("/var/log/app/shop*")),
+        ({}, shop("/var/log/**/*.log")),
+        ({"exclude": ["/var/log/app/a*"]}, shop("/var/log/app/*.log", exclude=["/var/log/app/[!a]*"])),
+    ],
+)
+def test_files_that_may_be_others(first: dict[str, t.Any], second: dict[str, t.Any]) -> None:
+    assert len(checked_logs([{**FILES, **first}, second, JOURNAL], "web")) == 3
+
+
 # --- where it goes ---
 
 GROUPS = {"loki": ["mon"]}
