@@ -22,6 +22,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_names as names
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_secrets as secrets
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import Listener
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, present, pushes
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_rules import rule_file_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.facts: Variables = {}
-        self.listeners: dict[str, list[values.Listener]] = {}  # by component
+        self.listeners: dict[str, list[Listener]] = {}  # by component
         self.way = ""
         self.alone = True  # what is wrong with this host concerns no other
         in_order.forget(self.host)
@@ -211,7 +212,7 @@ class ActionModule(ActionBase):
         return stated
 
     def _check_settings(self, mine: list[str], settings: Variables, variables: Variables) -> None:
-        wanted: list[values.Listener] = []
+        wanted: list[Listener] = []
         problems, settings = values.checked_entries(self.host, _typed([role_facts.SHARED, *mine], settings), settings)
         self.problems += problems
         for component in mine:
@@ -222,6 +223,11 @@ class ActionModule(ActionBase):
             self.listeners[component], problems = values.listeners(component, settings, alone)
             wanted += self.listeners[component]
             self.problems += problems
+            if component in AGENTS:
+                syslog = values.log_listeners(self.host, settings)
+                wanted += syslog
+                # The look at the host sees no others.
+                self.listeners[component] += [one for one in syslog if one.protocol == "tcp"]
             self._check_files(component, settings)
         wanted += values.service_listeners(self.host, settings)
         self.problems += values.port_problems(wanted)

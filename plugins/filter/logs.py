@@ -1,13 +1,13 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters that make the log agents' configuration of C(monitoring_logs)."""
+"""The filters that make the log agents' configuration and unit of C(monitoring_logs)."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import logs_alloy, logs_promtail
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_logs, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import capabilities, checked_logs, pushes
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import journal_begin as begin_of
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import plain
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import HostVars
@@ -29,6 +29,15 @@ def journal_begin(logs: t.Any, host: str) -> str:
     return begin_of(checked_logs(plain(logs), host))
 
 
+def log_capabilities(logs: t.Any, host: str) -> str:
+    return capabilities(checked_logs(plain(logs), host))
+
+
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"promtail_config": promtail_config, "alloy_config": alloy_config, "journal_begin": journal_begin}
+        return {
+            "promtail_config": promtail_config,
+            "alloy_config": alloy_config,
+            "journal_begin": journal_begin,
+            "log_capabilities": log_capabilities,
+        }

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import ipaddress
+import typing as t
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
+
+ANY = ("", "::")  # IPv6 too
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -21,6 +24,23 @@ def split_address(address: str) -> tuple[str, int]:
     if not port:
         raise AnsibleError(f"{address!r} is not an address to listen on. Write it as host:port, such as 0.0.0.0:9090.")
     return parts.hostname or "", port
+
+
+class Listener(t.NamedTuple):
+    """Who wants, or has, which port of a host."""
+
+    owner: str
+    address: str
+    port: int
+    protocol: str = "tcp"
+
+
+def collide(one: Listener, other: Listener) -> bool:
+    """Whether they cannot listen side by side. Whoever listens on C(::) may have left IPv4 to others; few do."""
+    addresses = {one.address, other.address}
+    everywhere = addresses & set(ANY) or ("0.0.0.0" in addresses and not any(":" in address for address in addresses))
+    same = (one.port, one.protocol) == (other.port, other.protocol)
+    return same and (len(addresses) == 1 or bool(everywhere))
 
 
 def is_ip(host: str) -> bool:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import typing as t
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
 
-from .addresses import is_loopback, split_address
+from .addresses import Listener, collide, is_loopback, split_address
 from .logs_paths import Shared, shared_paths
 from .quantities import HOURS, is_a
 from .render import plain
@@ -109,7 +110,33 @@ def checked_logs(stated: t.Any, host: str) -> list[dict[str, t.Any]]:
         raise AnsibleError(f"monitoring_logs of {host}: the journal is there twice, so each line would be sent twice.")
     for shared in shared_paths(logs):
         raise AnsibleError(f"monitoring_logs of {host}: {_read_twice(shared)}")
+    for one, other in itertools.combinations(syslog_listeners(logs), 2):
+        if collide(one, other):
+            raise AnsibleError(
+                f"monitoring_logs of {host}: {one.owner} and {other.owner} both listen on port {one.port} "
+                f"({one.protocol}). What to do: give one of them another listen_address."
+            )
     return logs
+
+
+def syslog_listeners(logs: t.Iterable[Log]) -> list[Listener]:
+    """Who listens for syslog, by the entries' names."""
+    return [
+        Listener(log["name"], *split_address(str(log["listen_address"])), log["protocol"])
+        for log in logs
+        if log["kind"] == "syslog"
+    ]
+
+
+def capabilities(logs: t.Sequence[Log]) -> str:
+    """What the agent needs beyond its account, each only where an entry asks for it."""
+    asked = {
+        # Docker's files are root's alone: it reads, as root could, every file of the host.
+        "CAP_DAC_READ_SEARCH": any(log["kind"] == "docker" for log in logs),
+        # Most switches send to port 514 and to no other.
+        "CAP_NET_BIND_SERVICE": any(one.port < 1024 for one in syslog_listeners(logs)),
+    }
+    return " ".join(name for name, is_asked in asked.items() if is_asked)
 
 
 def _read_twice(shared: Shared) -> str:
@@ -182,6 +209,11 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
     _check_names(where, log)
     if log["kind"] == "journal":
         _check_duration(where, "max_age", log["max_age"])
+    if log["kind"] == "syslog":
+        try:
+            split_address(str(log["listen_address"]))
+        except AnsibleError as error:
+            raise AnsibleError(f"{where}: listen_address: {error}") from error
     if log["multiline"]:
         _check_duration(where, "max_wait", log["multiline"]["max_wait"])
     for expression in (log["expression"], log["multiline"].get("first_line"), *(x.get("matches") for x in log["drop"])):

@@ -17,9 +17,10 @@ from ..module_utils._errors import ComponentError
 from ..module_utils._layout import GENERATIONS_HOME, RELEASES_HOME, Layout
 from ..module_utils._plan import older, refuse_others
 from ..module_utils._release import MARK, architecture
+from .addresses import Listener, collide
 from .logs import AGENTS
 from .preflight_report import Problem
-from .preflight_values import Listener, collide, is_version, shown
+from .preflight_values import is_version, shown
 from .scrape import join
 
 SYSTEMD = 250

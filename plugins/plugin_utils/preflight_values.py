@@ -20,9 +20,9 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.utils.path import unfrackpath
 
 from . import role_facts
-from .addresses import split_address
+from .addresses import Listener, collide, split_address
 from .databases import checked_databases
-from .logs import checked_log, checked_logs
+from .logs import checked_log, checked_logs, syslog_listeners
 from .preflight_report import Problem, from_error, refused
 from .probes import checked_target, listed_probes
 from .release import of_version
@@ -33,17 +33,8 @@ Values = t.Mapping[str, t.Any]
 Spec = t.Mapping[str, t.Mapping[str, t.Any]]
 
 VERSION = re.compile(r"\d+(\.\d+)+([-+~]\w[\w.+~-]*)?")
-ANY = ("", "::")  # IPv6 too
 # They are opened for other members of the group.
 OF_MEMBERS = ("alertmanager_cluster_listen_address", "loki_memberlist_listen_address")
-
-
-class Listener(t.NamedTuple):
-    """Who wants, or has, which port of a host."""
-
-    owner: str
-    address: str
-    port: int
 
 
 # --- types, choices, unknown keys ---
@@ -296,6 +287,13 @@ def service_listeners(host: str, values: Values) -> list[Listener]:
     return list(found.values())
 
 
+def log_listeners(host: str, values: Values) -> list[Listener]:
+    """Where the log agent waits for those that send syslog. Entries that are wrong are reported already."""
+    stated = values.get("monitoring_logs")
+    listening = syslog_listeners([checked_log(entry, host) for entry in stated] if isinstance(stated, list) else [])
+    return [one._replace(owner=f"listen_address of {one.owner} (monitoring_logs)") for one in listening]
+
+
 def port_problems(wanted: t.Sequence[Listener]) -> list[Problem]:
     """Each pair that cannot listen side by side."""
     return [
@@ -308,13 +306,6 @@ def port_problems(wanted: t.Sequence[Listener]) -> list[Problem]:
         for other in wanted[number + 1 :]
         if collide(one, other)
     ]
-
-
-def collide(one: Listener, other: Listener) -> bool:
-    """Whether they cannot listen side by side. Whoever listens on C(::) may have left IPv4 to others; few do."""
-    addresses = {one.address, other.address}
-    everywhere = addresses & set(ANY) or ("0.0.0.0" in addresses and not any(":" in address for address in addresses))
-    return one.port == other.port and (len(addresses) == 1 or bool(everywhere))
 
 
 def shown(listener: Listener) -> str:

@@ -737,6 +737,18 @@ def test_a_log_agent_that_is_sent_to_nobody(controller: Controller) -> None:
     assert "failed" not in controller.run(programs, monitoring_logs_push=["https://logs.example.com"])
 
 
+def test_ports_of_syslog(controller: Controller) -> None:
+    controller.groups |= {"alloy": ["app1"], "loki": ["app1"]}
+    logs = [
+        {"name": "network", "kind": "syslog", "listen_address": "0.0.0.0:9100"},
+        {"name": "switches", "kind": "syslog", "listen_address": "0.0.0.0:9100", "protocol": "udp"},
+    ]
+    (problem,) = problems(controller.run(answer([*READY, "alloy", "loki"]), monitoring_logs=logs))
+    assert problem.startswith("port 9100 is wanted twice on this host: ")
+    assert "listen_address of network (monitoring_logs) 0.0.0.0:9100" in problem
+    assert "held alloy 9100 238C" in controller.connection.looks[0], "by others, too"
+
+
 def test_hosts_beside_the_play_are_scraped_too(controller: Controller) -> None:
     controller.groups["all"] = ["app1", "app2", "app3"]
     controller.groups["node_exporter"] = ["app1", "app2"]

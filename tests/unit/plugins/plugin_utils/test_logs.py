@@ -10,6 +10,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import (
     Push,
+    capabilities,
     checked_log,
     checked_logs,
     chosen_member,
@@ -53,6 +54,8 @@ def test_an_entry_gets_its_defaults() -> None:
         ({**FILES, "format": "xml"}, "format 'xml'"),
         ({**FILES, "keep": "all"}, "keep 'all'"),
         ({"name": "a", "kind": "syslog", "protocol": "tls"}, "protocol 'tls'"),
+        ({"name": "a", "kind": "syslog", "listen_address": "1514"}, "a: listen_address: '1514' is not an address"),
+        ({"name": "a", "kind": "syslog", "listen_address": "0.0.0.0"}, "Write it as host:port"),
         ({**FILES, "format": "regex"}, "needs an expression"),
         ({**FILES, "expression": "(?P<a>.)"}, "no other has one"),
         ({**FILES, "format": "regex", "expression": "^(.*)$"}, "names no group"),
@@ -186,6 +189,31 @@ def test_files_that_two_entries_read(logs: list[dict[str, t.Any]], said: str) ->
 )
 def test_files_that_may_be_others(first: dict[str, t.Any], second: dict[str, t.Any]) -> None:
     assert len(checked_logs([{**FILES, **first}, second, JOURNAL], "web")) == 3
+
+
+def syslog(name: str, address: str, protocol: str = "tcp") -> dict[str, t.Any]:
+    return {"name": name, "kind": "syslog", "listen_address": address, "protocol": protocol}
+
+
+def test_two_that_listen_on_one_port() -> None:
+    one = syslog("one", "0.0.0.0:1514")
+    for other in (syslog("two", ":1514"), syslog("two", "127.0.0.1:1514")):
+        with pytest.raises(AnsibleError, match=r"one and two both listen on port 1514 \(tcp\)"):
+            checked_logs([one, other], "web")
+    assert checked_logs([one, syslog("two", "0.0.0.0:1514", "udp"), syslog("three", "0.0.0.0:1515")], "web")
+
+
+@pytest.mark.parametrize(
+    ("logs", "expected"),
+    [
+        ([FILES, JOURNAL, syslog("a", "0.0.0.0:1514")], ""),
+        ([DOCKER], "CAP_DAC_READ_SEARCH"),
+        ([syslog("a", "0.0.0.0:514", "udp")], "CAP_NET_BIND_SERVICE"),
+        ([DOCKER, syslog("a", ":1023"), syslog("b", ":1024")], "CAP_DAC_READ_SEARCH CAP_NET_BIND_SERVICE"),
+    ],
+)
+def test_what_the_agent_may_do(logs: list[dict[str, t.Any]], expected: str) -> None:
+    assert capabilities(checked_logs(logs, "web")) == expected
 
 
 # --- where it goes ---

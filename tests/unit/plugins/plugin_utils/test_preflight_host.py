@@ -16,7 +16,7 @@ from ansible_collections.opswatch.monitoring.plugins.module_utils._layout import
 from ansible_collections.opswatch.monitoring.plugins.module_utils._observe import observe
 from ansible_collections.opswatch.monitoring.plugins.module_utils._plan import Desired
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_host as host
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_values import Listener
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import Listener
 
 WANTED = [
     host.Wanted("prometheus", "3.5.3"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as checks
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import split_address
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import Listener, split_address
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.authority import certificate
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.role_facts import options, routines, typed
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.secrets_dir import SecretsDir
@@ -314,8 +314,8 @@ def test_targets_of_other_hosts(address: str, count: int) -> None:
 # --- ports ---
 
 
-def listener(owner: str, address: str) -> checks.Listener:
-    return checks.Listener(owner, *split_address(address))
+def listener(owner: str, address: str) -> Listener:
+    return Listener(owner, *split_address(address))
 
 
 @pytest.mark.parametrize(
