@@ -24,6 +24,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflight_values as values
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import Listener
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, present, pushes
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_push import authorities
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_rules import rule_file_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
     Problem,
@@ -224,6 +225,9 @@ class ActionModule(ActionBase):
             wanted += self.listeners[component]
             self.problems += problems
             if component in AGENTS:
+                find = self._finder(component)
+                for path in authorities(settings.get("monitoring_logs_push")):
+                    self.problems += values.file_problems("monitoring_logs_push (ca)", [path], find)
                 syslog = values.log_listeners(self.host, settings)
                 wanted += syslog
                 # The look at the host sees no others.

@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils import logs_alloy, logs_promtail
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import capabilities, checked_logs, pushes
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import journal_begin as begin_of
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_push import push_files
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.render import plain
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.scrape import HostVars
 
@@ -33,6 +34,10 @@ def log_capabilities(logs: t.Any, host: str) -> str:
     return capabilities(checked_logs(plain(logs), host))
 
 
+def log_push_files(entries: t.Any, authorities: t.Sequence[str]) -> dict[str, str]:
+    return push_files(plain(entries), plain(authorities))
+
+
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
         return {
@@ -40,4 +45,5 @@ class FilterModule:
             "alloy_config": alloy_config,
             "journal_begin": journal_begin,
             "log_capabilities": log_capabilities,
+            "log_push_files": log_push_files,
         }

@@ -9,19 +9,18 @@ import hashlib
 import itertools
 import re
 import typing as t
-from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleError
 
 from .addresses import Listener, collide, is_loopback, split_address
 from .logs_paths import Shared, shared_paths
+from .logs_push import PATH, Push, outside_push
 from .quantities import HOURS, is_a
 from .render import plain
 from .scrape import HostVars, address_of, has_authority, join, mutual_address
 
 AGENTS = ("promtail", "alloy")
 PORT = 3100  # of Loki, unless it is told another
-PATH = "/loki/api/v1/push"
 # The labels that we set ourselves; each further one multiplies the streams.
 LABELS = ("instance", "service", "level")
 
@@ -82,13 +81,6 @@ _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NOT_RE2 = re.compile(r"\(\?(?:=|!|<=|<!)|\\[1-9]")
 
 Log = t.Mapping[str, t.Any]
-
-
-class Push(t.NamedTuple):
-    """A Loki that lines are sent to."""
-
-    url: str
-    server_name: str  # the name in its certificate; empty without TLS, and where the host's own trust counts
 
 
 # --- what is read ---
@@ -347,7 +339,12 @@ def pushes(host: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVar
     if not isinstance(stated, list):
         raise AnsibleError(f"monitoring_logs_push of {host} is not a list of hosts and addresses.")
     if stated:
-        return [_stated_push(host, str(entry), members, hostvars) for entry in stated]
+        return [
+            _push(host, entry, hostvars[entry])
+            if isinstance(entry, str) and entry in members
+            else outside_push(host, number, entry, members, hostvars[host])
+            for number, entry in enumerate(stated, 1)
+        ]
     if not members:
         raise AnsibleError(
             f"{host} reads logs, but the inventory has no host in the group loki that could take them. "
@@ -368,22 +365,6 @@ def chosen_member(host: str, members: t.Sequence[str]) -> str:
     return max(members, key=lambda member: hashlib.sha256(f"{host} {member}".encode()).digest())
 
 
-def _stated_push(host: str, entry: str, members: t.Sequence[str], hostvars: HostVars) -> Push:
-    if entry in members:
-        return _push(host, entry, hostvars[entry])
-    try:
-        parts = urlsplit(entry)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        known = f" ({', '.join(members)})" if members else ""
-        raise AnsibleError(
-            f"monitoring_logs_push of {host}: {entry} is no host that runs Loki{known} and no address. What to do: "
-            "correct it, or write an address such as https://logs.example.com:3100."
-        )
-    return Push(entry if parts.path.strip("/") else entry.rstrip("/") + PATH, "")
-
-
 def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
     """Without an authority whose certificates it could ask for, a Loki listens on its loopback unless it is told to."""
     tls = has_authority(settings)
@@ -396,4 +377,5 @@ def _push(host: str, other: str, settings: t.Mapping[str, t.Any]) -> Push:
             "reaches, set loki_listen_address."
         )
     reached = listens if is_loopback(listens) else address
-    return Push(f"{'https' if tls else 'http'}://{join(reached, port)}{PATH}", address if tls else "")
+    url = f"{'https' if tls else 'http'}://{join(reached, port)}{PATH}"
+    return Push(url, address, "ca.crt", certificate=True) if tls else Push(url)

@@ -9,8 +9,9 @@ import json
 import re
 import typing as t
 
-from .logs import Log, Push
-from .logs_promtail import CRI_LINE, choose_template, excluded, incoming_time, level_template, tls_options
+from .logs import Log
+from .logs_promtail import CRI_LINE, choose_template, excluded, incoming_time, level_template, login
+from .logs_push import Push
 from .logs_stages import BATCH, RELABEL, Stage, stages
 
 HEADER = "// Managed by Ansible (opswatch.monitoring).\n"
@@ -50,8 +51,11 @@ def _endpoint(client: Push, settings: t.Mapping[str, t.Any]) -> Block:
         ("max_backoff_period", "10s"),
         ("max_backoff_retries", 0),
     ]
-    if client.server_name:
-        body.append(Block("tls_config", "", tuple(tls_options(client, settings["secrets"]).items())))
+    if client.tenant:
+        body.append(("tenant_id", client.tenant))
+    for name, options in login(client, settings["secrets"]).items():
+        if options:
+            body.append(Block(name, "", tuple(options.items())))
     return Block("endpoint", "", tuple(body))
 
 

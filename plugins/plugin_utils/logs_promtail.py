@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .logs import Log, Push
+from .logs import Log
+from .logs_push import Push
 from .logs_stages import BATCH, LEVEL_OF, PIECE, RELABEL, Stage, stages
 
 Config = dict[str, t.Any]
@@ -42,15 +43,21 @@ def _client(client: Push, settings: t.Mapping[str, t.Any]) -> Config:
         # It tries as long as it takes, and reads no further meanwhile: files and journal keep the lines until then.
         "backoff_config": {"min_period": "500ms", "max_period": "10s", "max_retries": 0},
     }
-    if client.server_name:
-        found["tls_config"] = tls_options(client, settings["secrets"])
+    if client.tenant:
+        found["tenant_id"] = client.tenant
+    found |= {name: options for name, options in login(client, settings["secrets"]).items() if options}
     return found
 
 
-def tls_options(client: Push, secrets: str) -> dict[str, str]:
-    """Loki asks for a certificate of the same authority as its own; both agents call the files alike."""
-    files = {"ca_file": "ca.crt", "cert_file": "tls.crt", "key_file": "tls.key"}
-    return {**{option: f"{secrets}/{name}" for option, name in files.items()}, "server_name": client.server_name}
+def login(client: Push, secrets: str) -> dict[str, dict[str, str]]:
+    """How it is verified, and shown who asks: both agents call this alike."""
+    own = {"cert_file": "tls.crt", "key_file": "tls.key"} if client.certificate else {}
+    files = {"ca_file": client.ca, **own} if client.ca else own
+    tls = {option: f"{secrets}/{name}" for option, name in files.items()}
+    if client.server_name:
+        tls["server_name"] = client.server_name
+    basic = {"username": client.user, "password_file": f"{secrets}/{client.password}"} if client.user else {}
+    return {"basic_auth": basic, "tls_config": tls}
 
 
 def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:

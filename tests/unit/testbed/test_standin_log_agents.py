@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import Push, checked_logs
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_logs
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_alloy import alloy_config
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_promtail import promtail_config
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_push import Push
 
 from tests.testbed import standins
 
@@ -29,7 +30,7 @@ RECORDED = [one for one in EXCHANGES if ":9080/" in one["url"]]
 LOGS = checked_logs(
     [{"name": "app", "kind": "files", "paths": ["/nowhere/*.log"]}, {"name": "journal", "kind": "journal"}], "web"
 )
-CLIENTS = [Push("https://mon:3100/loki/api/v1/push", "mon")]
+CLIENTS = [Push("https://mon:3100/loki/api/v1/push", "mon", "ca.crt", certificate=True)]
 SETTINGS: dict[str, t.Any] = {
     "instance": "web",
     "address": "127.0.0.1",

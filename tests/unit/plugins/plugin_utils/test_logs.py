@@ -9,13 +9,13 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import (
-    Push,
     capabilities,
     checked_log,
     checked_logs,
     chosen_member,
     pushes,
 )
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_push import Push, authorities, push_files
 
 FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
 JOURNAL = {"name": "journal", "kind": "journal"}
@@ -221,24 +221,28 @@ def test_what_the_agent_may_do(logs: list[dict[str, t.Any]], expected: str) -> N
 GROUPS = {"loki": ["mon"]}
 
 
+def mutual(url: str, name: str) -> Push:
+    return Push(url, name, "ca.crt", certificate=True)
+
+
 @pytest.mark.parametrize(
     ("host", "loki", "push"),
     [
-        ("mon", {}, Push("http://127.0.0.1:3100/loki/api/v1/push", "")),
-        ("mon", {"loki_listen_address": "[::1]:3101"}, Push("http://[::1]:3101/loki/api/v1/push", "")),
-        ("web", {"loki_listen_address": "0.0.0.0:3100"}, Push("http://10.0.0.1:3100/loki/api/v1/push", "")),
-        ("web", {"monitoring_tls": "selfsigned"}, Push("https://10.0.0.1:3100/loki/api/v1/push", "10.0.0.1")),
-        ("mon", {"monitoring_tls": "selfsigned"}, Push("https://10.0.0.1:3100/loki/api/v1/push", "10.0.0.1")),
+        ("mon", {}, Push("http://127.0.0.1:3100/loki/api/v1/push")),
+        ("mon", {"loki_listen_address": "[::1]:3101"}, Push("http://[::1]:3101/loki/api/v1/push")),
+        ("web", {"loki_listen_address": "0.0.0.0:3100"}, Push("http://10.0.0.1:3100/loki/api/v1/push")),
+        ("web", {"monitoring_tls": "selfsigned"}, mutual("https://10.0.0.1:3100/loki/api/v1/push", "10.0.0.1")),
+        ("mon", {"monitoring_tls": "selfsigned"}, mutual("https://10.0.0.1:3100/loki/api/v1/push", "10.0.0.1")),
         (
             "web",
             {"monitoring_tls": "own", "monitoring_tls_ca": "ca.crt", "monitoring_address": "mon.example.com"},
-            Push("https://mon.example.com:3100/loki/api/v1/push", "mon.example.com"),
+            mutual("https://mon.example.com:3100/loki/api/v1/push", "mon.example.com"),
         ),
         # Without an authority there is nothing that certificates could be asked of.
         (
             "web",
             {"monitoring_tls": "own", "loki_listen_address": ":3100"},
-            Push("http://10.0.0.1:3100/loki/api/v1/push", ""),
+            Push("http://10.0.0.1:3100/loki/api/v1/push"),
         ),
     ],
 )
@@ -292,6 +296,14 @@ def test_a_member_that_goes_moves_its_hosts_only() -> None:
         (["http://[x:pp/y"], "http://[x:pp/y is no host that runs Loki (a, c) and no address"),
         (["logs.example.com:3100"], "no address"),
         (["https://"], "no address"),
+        ([{"url": ""}], "an entry without url is no host"),
+        ([{"url": "a"}], "a is no host that runs Loki (a, c) and no address"),
+        ([{"url": URL, "pasword": "x"}], "entry 1 has pasword, which is not known. Known are url, user, password"),
+        (["a", {"url": URL, "user": "x"}], "entry 2 (logs.example.com) has one of user and password"),
+        ([{"url": URL, "tenant": ["x"]}], "tenant is no text"),
+        ([{"url": URL, "certificate": "perhaps"}], "certificate is neither true nor false"),
+        ([{"url": URL, "certificate": True}], "web has no certificate of the inventory's authority"),
+        ([{"url": "http://x", "ca": "ca.crt"}], "ca is for https"),
     ],
 )
 def test_where_lines_cannot_go(stated: t.Any, said: str) -> None:
@@ -301,8 +313,62 @@ def test_where_lines_cannot_go(stated: t.Any, said: str) -> None:
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "https://shop:hunter2@logs.example.com",
+        "https://hunter2@[x",
+        "shop:hunter2@logs.example.com",
+        "https://shop:hunter2/2@logs.example.com",
+        "https://shop:hunter2@logs.example.com:x",
+        {"url": "https://shop:hunter2@logs.example.com:3100/x"},
+        {"url": URL, "user": "shop", "password": ["hunter2"]},
+        {"url": URL, "password": "hunter2"},
+        {"url": URL, "password": "hunter2", "user": "shop", "certificate": True},
+    ],
+)
+def test_no_password_is_told(entry: t.Any) -> None:
+    with pytest.raises(AnsibleError) as error:
+        pushes("web", {}, {"web": {"monitoring_logs_push": [entry]}})
+    assert "monitoring_logs_push of web" in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"url": URL}, Push(f"{URL}/loki/api/v1/push")),
+        (
+            {"url": f"{URL}/x", "user": "shop", "password": "hunter2", "tenant": 7, "ca": None},
+            Push(f"{URL}/x", user="shop", password="push1_password", tenant="7"),
+        ),
+        ({"url": URL, "ca": "/tmp/x.crt"}, Push(f"{URL}/loki/api/v1/push", ca="push1_ca.crt")),
+        ({"url": URL, "certificate": True}, mutual(f"{URL}/loki/api/v1/push", "logs.example.com")),
+        (
+            {"url": URL, "certificate": "yes", "server_name": "mon1", "ca": "x.crt"},
+            Push(f"{URL}/loki/api/v1/push", "mon1", "push1_ca.crt", certificate=True),
+        ),
+        ({"url": "http://x/y", "certificate": False}, Push("http://x/y")),
+    ],
+)
+def test_a_loki_with_a_login(entry: dict[str, t.Any], expected: Push) -> None:
+    assert pushes("web", {}, {"web": {"monitoring_logs_push": [entry], **TLS}}) == [expected]
+
+
+def test_what_is_kept_in_files() -> None:
+    entries = [
+        URL,
+        {"url": URL, "user": "shop", "password": 123, "ca": "a.crt"},
+        {"url": URL, "ca": ""},
+        {"url": URL, "ca": "b.crt"},
+    ]
+    assert authorities(entries) == ["a.crt", "b.crt"]
+    assert push_files(entries, ["A", "B"]) == {"push2_password": "123", "push2_ca.crt": "A", "push4_ca.crt": "B"}
+    assert authorities("wrong") == []
+
+
 def test_an_inventory_without_loki_may_send_elsewhere() -> None:
-    assert pushes("web", {}, {"web": {"monitoring_logs_push": [URL]}}) == [Push(f"{URL}/loki/api/v1/push", "")]
+    assert pushes("web", {}, {"web": {"monitoring_logs_push": [URL]}}) == [Push(f"{URL}/loki/api/v1/push")]
 
 
 def test_no_loki() -> None:

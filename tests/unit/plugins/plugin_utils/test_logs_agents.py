@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import Push, checked_logs
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import checked_logs
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_alloy import (
     Block,
     Raw,
@@ -17,6 +17,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_alloy imp
     render_value,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_promtail import promtail_config, promtail_stage
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_push import Push
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_stages import stages
 
 LOGS = checked_logs(
@@ -43,7 +44,11 @@ LOGS = checked_logs(
     ],
     "web",
 )
-CLIENTS = [Push("http://10.0.0.1:3100/loki/api/v1/push", ""), Push("https://mon2:3100/loki/api/v1/push", "mon2")]
+CLIENTS = [
+    Push("http://10.0.0.1:3100/loki/api/v1/push"),
+    Push("https://mon2:3100/loki/api/v1/push", "mon2", "ca.crt", certificate=True),
+    Push("https://logs/push", user="shop", password="push3_password", tenant="team", ca="push3_ca.crt"),
+]
 SETTINGS: dict[str, t.Any] = {
     "instance": "web",
     "secrets": "/etc/x/secrets",
@@ -98,8 +103,18 @@ def test_both_read_the_same() -> None:
 
 
 def test_both_send_to_the_same_with_the_same_patience() -> None:
-    plain, tls = PROMTAIL["clients"]
-    assert "tls_config" not in plain
+    plain, tls, outside = PROMTAIL["clients"]
+    assert not {"tls_config", "basic_auth", "tenant_id"} & {*plain}
+    assert not {"basic_auth", "tenant_id"} & {*tls}
+    login = {
+        "tenant_id": "team",
+        "basic_auth": {"username": "shop", "password_file": "/etc/x/secrets/push3_password"},
+        "tls_config": {"ca_file": "/etc/x/secrets/push3_ca.crt"},
+    }
+    assert {name: outside[name] for name in login} == login
+    for name, value in login.items():
+        said = Block(name, "", tuple(value.items())) if isinstance(value, dict) else None
+        assert (render_block(said, 2) if said else f'    {name} = "{value}"\n') in ALLOY
     assert tls["tls_config"] == {
         "ca_file": "/etc/x/secrets/ca.crt",
         "cert_file": "/etc/x/secrets/tls.crt",
@@ -110,7 +125,7 @@ def test_both_send_to_the_same_with_the_same_patience() -> None:
         assert f'url = "{client["url"]}"' in ALLOY
         assert client["backoff_config"]["max_retries"] == 0
         assert client["external_labels"] == {"instance": "web"}
-    assert ALLOY.count("max_backoff_retries = 0") == 2
+    assert ALLOY.count("max_backoff_retries = 0") == 3
     assert 'external_labels = {instance = "web"}' in ALLOY
     for option, value in tls["tls_config"].items():
         assert f'{option} = "{value}"' in ALLOY
