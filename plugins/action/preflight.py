@@ -25,6 +25,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils import preflig
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.addresses import Listener
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs import AGENTS, present, pushes
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_push import authorities
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_limits import limit_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.loki_rules import rule_file_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_report import (
     Problem,
@@ -39,6 +40,7 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.preflight_role
     receiver_warnings,
     role_problems,
 )
+from ansible_collections.opswatch.monitoring.plugins.plugin_utils.quantities import quantity_problems
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.release import mirror_folder
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.services import service_variables
 
@@ -141,8 +143,8 @@ class ActionModule(ActionBase):
             self.problems.append(Problem(f"{what}: could not be checked", f"{type(error).__name__}: {error}", remedy))
 
     def _check_loki(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
-        """Who cannot reach it, and members that share nothing."""
-        self.problems += loki.inventory_problems(groups, hostvars)
+        """Who cannot reach it, what it would refuse, and members that share nothing."""
+        self.problems += loki.inventory_problems(groups, hostvars) + limit_problems(groups, hostvars)
 
     def _check_log_agents(self, groups: t.Mapping[str, t.Sequence[str]], hostvars: t.Mapping[str, Variables]) -> None:
         """Those that nobody takes lines from. Who cannot reach a Loki that it chose by itself is Loki's check."""
@@ -235,7 +237,7 @@ class ActionModule(ActionBase):
             self._check_files(component, settings)
         wanted += values.service_listeners(self.host, settings)
         self.problems += values.port_problems(wanted)
-        self.problems += values.tls_problems(settings)
+        self.problems += values.tls_problems(settings) + quantity_problems(role_facts.SHARED, settings)
         if settings.get("monitoring_secrets_dir"):
             self.problems += values.secrets_problems(str(settings["monitoring_secrets_dir"]))
         self.problems += artifacts.lock_problems(artifacts.locks(*_mirror_and_lock(settings)))

@@ -37,8 +37,34 @@ OPTIONS = {
         "prometheus_retention_size": SIZE,
     },
     "alertmanager": {"alertmanager_retention": HOURS},
-    "loki": {"loki_retention": DURATION, "loki_max_chunk_age": HOURS},
+    "loki": {
+        "loki_retention": DURATION,
+        "loki_reject_old_samples_max_age": DURATION,
+        "loki_max_chunk_age": HOURS,
+    },
+    "monitoring": {"monitoring_logs_max_age": HOURS},
 }
+
+
+SECONDS = {"y": 31536000, "w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGTPE]?)(i?)B?", re.IGNORECASE)
+
+
+def seconds(value: t.Any) -> float | None:
+    """How long a duration is. None if it is none."""
+    if not (is_a(DURATION, value) or is_a(HOURS, value)):
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([a-z]+)", str(value))
+    return sum(float(number) * SECONDS[unit] for number, unit in parts)
+
+
+def size(value: t.Any) -> float | None:
+    """How many bytes a number with or without a unit is, as Loki reads it. None if it is none."""
+    found = _SIZE.fullmatch(str(value))
+    if not found:
+        return None
+    power = " KMGTPE".index(found[2].upper() or " ")
+    return float(found[1]) * float((1024 if found[3] else 1000) ** power)
 
 
 def is_a(kind: Kind, value: t.Any) -> bool:

@@ -737,6 +737,17 @@ def test_a_log_agent_that_is_sent_to_nobody(controller: Controller) -> None:
     assert "failed" not in controller.run(programs, monitoring_logs_push=["https://logs.example.com"])
 
 
+def test_lines_that_loki_would_refuse(controller: Controller) -> None:
+    controller.groups |= {"alloy": ["app1"], "loki": ["app1"]}
+    stated = {"monitoring_logs_max_age": "8d", "monitoring_logs_line_limit": 300000}
+    found = problems(controller.run(answer([*READY, "alloy", "loki"]), **stated))
+    assert [problem.split(":")[0] for problem in found] == [
+        "monitoring_logs_line_limit is above loki_max_line_size of app1",
+        "monitoring_logs_max_age is above loki_reject_old_samples_max_age of app1",
+        "monitoring_logs_max_age is no duration",
+    ]
+
+
 def test_ports_of_syslog(controller: Controller) -> None:
     controller.groups |= {"alloy": ["app1"], "loki": ["app1"]}
     logs = [

@@ -25,6 +25,34 @@ def test_kinds(kind: quantities.Kind, right: list[t.Any], wrong: list[t.Any]) ->
     assert [value for value in wrong if quantities.is_a(kind, value)] == []
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("168h", 604800), ("7d", 604800), ("1w1d", 691200), ("1.5h", 5400), ("1m500ms", 60.5), ("0s", 0), ("7 d", None)],
+)
+def test_seconds(value: str, expected: float | None) -> None:
+    assert quantities.seconds(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (256000, 256000),
+        ("256000", 256000),
+        ("256KB", 256000),
+        ("256 kb", 256000),
+        ("1MiB", 1 << 20),
+        ("1M", 1e6),
+        ("1.5kB", 1500),
+        ("0", 0),
+        ("x", None),
+        (None, None),
+        ("-1", None),
+    ],
+)
+def test_size(value: t.Any, expected: float | None) -> None:
+    assert quantities.size(value) == expected
+
+
 def test_problem_says_what_to_write() -> None:
     stated = {"prometheus_retention_time": "5 days", "prometheus_retention_size": "", "prometheus_scrape_interval": 15}
     first, second = quantities.quantity_problems("prometheus", stated)
