@@ -15,6 +15,7 @@ from ansible.errors import AnsibleError
 from .addresses import Listener, collide, is_loopback, split_address
 from .logs_paths import Shared, shared_paths
 from .logs_push import PATH, Push, outside_push
+from .logs_types import check_expression, check_zone, number, text, typed, yes_or_no
 from .quantities import HOURS, is_a
 from .render import plain
 from .scrape import HostVars, address_of, has_authority, join, mutual_address
@@ -160,12 +161,13 @@ def checked_log(stated: t.Any, host: str) -> dict[str, t.Any]:
     _one_of(where, "kind", stated["kind"])
     possible = {**DEFAULTS, **KINDS[stated["kind"]]}
     given = {key: value for key, value in stated.items() if value is not None and key not in ("name", "kind")}
-    foreign = sorted(set(given) - set(possible))
+    foreign = sorted(str(key) for key in set(given) - set(possible))
     if foreign:
         known = ", ".join(sorted(possible))
         raise AnsibleError(
             f"{where} has {', '.join(foreign)}, which {stated['kind']} does not know. Known are {known}."
         )
+    given = {key: typed(where, key, possible[key], value) for key, value in given.items()}
     log = {"name": str(stated["name"]), "kind": str(stated["kind"]), **possible, **given}
     for key in ("format", "keep", *(["protocol", "syslog_format"] if log["kind"] == "syslog" else [])):
         _one_of(where, key, log[key])
@@ -178,12 +180,13 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
     if "paths" in log and not log["paths"]:
         raise AnsibleError(f"{where} lacks paths: which files are read.")
     for path in [*log.get("paths", []), *log.get("exclude", [])]:
-        if not str(path).startswith("/"):
+        if not path.startswith("/"):
             raise AnsibleError(
                 f"{where} has the path {path!r}. Write it from the root on, such as /var/log/shop/*.log."
             )
     if not log["time_formats"]:
         raise AnsibleError(f"{where} has no time_formats. Leave them out for those of ISO 8601.")
+    check_zone(where, log["time_zone"])
     if (log["format"] == "regex") != bool(log["expression"]):
         raise AnsibleError(f"{where}: the format regex needs an expression with named groups, and no other has one.")
     if log["format"] == "regex" and "(?P<" not in log["expression"]:
@@ -191,12 +194,19 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
     for name in log["labels"]:
         if name in (*LABELS, "filename", "job") or not _LABEL.fullmatch(str(name)) or str(name).startswith("__"):
             raise AnsibleError(f"{where} cannot have a label {name}: it is ours, or no name of a label.")
+    log["labels"] = {name: text(where, f"the label {name}", value) for name, value in log["labels"].items()}
     log["multiline"] = _completed(where, "multiline", MULTILINE, log["multiline"])
-    log["limit"] = _completed(where, "limit", LIMIT, log["limit"])
-    if log["limit"]:
-        log["limit"]["burst"] = log["limit"]["burst"] or log["limit"]["rate"]
+    if log["multiline"]:
+        log["multiline"]["first_line"] = text(where, "first_line", log["multiline"]["first_line"])
+        log["multiline"]["max_lines"] = number(where, "max_lines", log["multiline"]["max_lines"])
+    if limit := _completed(where, "limit", LIMIT, log["limit"]):
+        numbers = {"rate": limit["rate"], "burst": limit["burst"] or limit["rate"]}
+        limit = {key: number(where, f"limit.{key}", value) for key, value in numbers.items()} | {
+            "drop": yes_or_no(where, "limit.drop", limit["drop"])
+        }
+    log["limit"] = limit
+    log["drop"] = [_checked_drop(where, rule) for rule in log["drop"]]
     for rule in log["drop"]:
-        _check_drop(where, rule)
         _check_field(where, log, rule.get("field"))
     _check_names(where, log)
     if log["kind"] == "journal":
@@ -208,12 +218,14 @@ def _check_parts(where: str, log: dict[str, t.Any]) -> None:
             raise AnsibleError(f"{where}: listen_address: {error}") from error
     if log["multiline"]:
         _check_duration(where, "max_wait", log["multiline"]["max_wait"])
-    for expression in (log["expression"], log["multiline"].get("first_line"), *(x.get("matches") for x in log["drop"])):
+    expressions = [("expression", log["expression"]), ("first_line", log["multiline"].get("first_line"))]
+    for key, expression in (*expressions, *(("matches", rule.get("matches")) for rule in log["drop"])):
         if expression and _NOT_RE2.search(expression):
             raise AnsibleError(
                 f"{where}: {expression!r} looks ahead, behind or back, which the agents' regular expressions (RE2) "
                 "cannot. What to do: write it without."
             )
+        check_expression(where, key, expression or "")
 
 
 def _completed(where: str, key: str, defaults: t.Mapping[str, t.Any], stated: t.Any) -> dict[str, t.Any]:
@@ -225,15 +237,20 @@ def _completed(where: str, key: str, defaults: t.Mapping[str, t.Any], stated: t.
     return {**defaults, **{name: value for name, value in stated.items() if value is not None}}
 
 
-def _check_drop(where: str, rule: t.Any) -> None:
+def _checked_drop(where: str, rule: t.Any) -> dict[str, t.Any]:
     conditions = [key for key in ("matches", "older_than", "longer_than") if isinstance(rule, dict) and rule.get(key)]
     if not conditions or set(rule) - set(DROP) or (rule.get("field") and not rule.get("matches")):
         raise AnsibleError(
             f"{where}: an entry of drop needs matches (with field, if not the whole line is meant), older_than or "
             "longer_than; with several of them all have to hold."
         )
-    if rule.get("older_than"):
-        _check_duration(where, "older_than", rule["older_than"])
+    found = {key: value for key, value in rule.items() if value is not None}
+    found |= {key: text(where, key, found[key]) for key in ("field", "matches") if key in found}
+    if found.get("older_than"):
+        _check_duration(where, "older_than", found["older_than"])
+    if found.get("longer_than"):
+        found["longer_than"] = number(where, "longer_than", found["longer_than"])
+    return found
 
 
 def _check_field(where: str, log: Log, name: str | None) -> None:

@@ -37,6 +37,16 @@ def test_an_entry_gets_its_defaults() -> None:
     assert checked_log({**FILES, "multiline": {"first_line": "^x"}}, "web")["multiline"]["max_lines"] == 500
 
 
+def test_what_a_value_means_is_taken() -> None:
+    """What a template gives is a text, whatever it looks like."""
+    drop = [{"matches": 404, "longer_than": "7", "field": None}]
+    log = checked_log(
+        {**FILES, "service": 5, "limit": {"rate": "9", "drop": "yes"}, "drop": drop, "time_zone": ""}, "web"
+    )
+    assert (log["service"], log["limit"]) == ("5", {"rate": 9, "burst": 9, "drop": True})
+    assert log["drop"] == [{"matches": "404", "longer_than": 7}]
+
+
 @pytest.mark.parametrize(
     ("stated", "said"),
     [
@@ -72,6 +82,26 @@ def test_an_entry_gets_its_defaults() -> None:
         ({**FILES, "labels": {"level": "x"}}, "cannot have a label level"),
         ({**FILES, "labels": {"a-b": "x"}}, "cannot have a label a-b"),
         ({**FILES, "time_formats": []}, "no time_formats"),
+        ({**FILES, "metadata": "user"}, "metadata has to be a list, and is 'user'. Write it like metadata: [user]."),
+        ({**FILES, "time_formats": "RFC3339"}, "time_formats has to be a list, and is 'RFC3339'. Write it like"),
+        ({**FILES, "paths": "/var/log/*.log"}, "paths has to be a list"),
+        ({**FILES, "metadata": ["a", ["b"]]}, "an entry of metadata has to be a text, and is ['b']"),
+        ({**FILES, "drop": {"matches": "x"}}, "drop has to be a list"),
+        ({**FILES, "drop": ["x"]}, "an entry of drop needs matches"),
+        ({**FILES, "drop": [{"longer_than": "many"}]}, "longer_than has to be a number above 0, and is 'many'"),
+        ({**FILES, "labels": "x"}, "labels has to be a map, and is 'x'"),
+        ({**FILES, "labels": {"a": None}}, "the label a has to be a text, and is None"),
+        ({**FILES, "service": True}, "service has to be a text, and is True. What to do: write one value, in quotes."),
+        ({**FILES, "limit": {"rate": "many"}}, "limit.rate has to be a number above 0, and is 'many'"),
+        ({**FILES, "limit": {"rate": 5, "burst": -1}}, "limit.burst has to be a number above 0, and is -1"),
+        ({**FILES, "limit": {"rate": 5, "drop": "x"}}, "limit.drop has to be true or false, and is 'x'"),
+        ({**FILES, "multiline": "^x"}, "multiline has to be a map"),
+        ({**FILES, "multiline": {"first_line": "^x", "max_lines": True}}, "max_lines has to be a number above 0"),
+        ({**FILES, "time_zone": "Mars/Olympus"}, "no zone that the control node knows: 'Mars/Olympus'. Write it like"),
+        ({**FILES, "time_zone": "Europe"}, "no zone"),
+        ({**FILES, "drop": [{"matches": "(a"}]}, "matches is no regular expression: '(a': missing ), unterminated"),
+        ({**FILES, "multiline": {"first_line": "a)"}}, "first_line is no regular expression: 'a)': unbalanced"),
+        ({**FILES, 5: "x"}, "5, which files does not know"),
         ({**FILES, "metadata": ["a.b", "a_b"]}, "a.b and a_b would both be called a_b"),
         ({**FILES, "metadata": ["a_b"], "level_field": "a.b"}, "a.b and a_b would both be called a_b"),
         ({**FILES, "metadata": ["_filename"]}, "filename and _filename would both be called filename"),
