@@ -34,11 +34,12 @@ BATCH = 128 << 10
 PIECE = 16384  # bytes at which Docker cuts a line
 JOINED = 1 << 20  # bytes at most that pieces are joined to, so that no container fills the agent's memory
 
-# From what journald and syslog tell to labels, in this order: (from, to).
+# From what journald and syslog tell to labels, in this order: (from, to). The last one that is there counts.
 RELABEL = {
     "journal": (
         ("__journal__systemd_unit", "service"),
         ("__journal_syslog_identifier", "service"),
+        ("__journal_container_name", "service"),  # of Docker's and Podman's driver; its identifier is a number
         ("__journal_priority_keyword", "level"),
         ("__journal__systemd_unit", "source_unit"),
     ),

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from plugins.plugin_utils.logs import checked_log
-from plugins.plugin_utils.logs_stages import LEVEL_OF, PIECE, stages
+from plugins.plugin_utils.logs_stages import LEVEL_OF, PIECE, RELABEL, stages
 from tests.testbed.log_stages import SETTINGS, read, read_all
 
 FILES = {"name": "app", "kind": "files", "paths": ["/var/log/app/*.log"]}
@@ -99,6 +99,19 @@ def test_journal() -> None:
     told = {"service": "sshd", "level": "notice", "source_unit": "ssh.service", "job": "x"}
     entry = read(JOURNAL, "Accepted", **told)
     assert (entry.labels, entry.metadata) == ({"service": "sshd", "level": "info"}, {"unit": "ssh.service"})
+
+
+@pytest.mark.parametrize(
+    ("told", "service"),
+    [
+        ({"__journal__systemd_unit": "ssh.service"}, "ssh.service"),
+        ({"__journal__systemd_unit": "ssh.service", "__journal_syslog_identifier": "sshd"}, "sshd"),
+        ({"__journal_syslog_identifier": "0123456789ab", "__journal_container_name": "shop"}, "shop"),
+    ],
+)
+def test_service_from_the_journal(told: dict[str, str], service: str) -> None:
+    labels = {target: told[source] for source, target in RELABEL["journal"] if told.get(source)}
+    assert labels["service"] == service
 
 
 def test_a_line_of_file_and_journal_is_in_the_same_stream() -> None:
