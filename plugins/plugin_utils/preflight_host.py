@@ -73,6 +73,7 @@ class Look:
     notifiers: set[str] = field(default_factory=set)  # components that have a login to Alertmanager
     packages: dict[str, list[str]] = field(default_factory=dict)  # units of packages, by component
     occupied: dict[str, list[str]] = field(default_factory=dict)  # paths that others have made, by component
+    rivals: dict[str, str] = field(default_factory=dict)  # by log agent of ours: the unit of another one, not ours
     listening: dict[str, list[Listener]] = field(default_factory=dict)  # on a port of a component, of new ones only
     holders: dict[int, list[Holder]] = field(default_factory=dict)  # of these ports, where the host can tell
     space: dict[str, tuple[str, int]] = field(default_factory=dict)  # (mount point, bytes that are free), by folder
@@ -138,6 +139,7 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
         parts.append(f"[ -e {mark} ] && echo release {one.name}")
         parts.append(f"ours {layout.home} || {{\n{_newcomer(one, layout)}\n}}")
         parts += [f"packaged {unit} && runs {unit} && echo package {one.name} {unit}" for unit in one.packages]
+        parts += [_rival(one.name, Layout(other)) for other in _rivals(one.name)]
     for name in known:
         layout = Layout(name)
         manifest = f"{layout.current}/manifest.json"
@@ -149,6 +151,18 @@ def script(wanted: t.Iterable[Wanted], pythons: t.Iterable[str], known: t.Iterab
     # Without an Alertmanager Loki has none.
     parts.append(f"[ -e {Layout('loki').secrets}/alertmanager_credentials ] && echo notifies loki")
     return "\n".join([*parts, "echo complete"])
+
+
+def _rivals(name: str) -> list[str]:
+    """The log agents that may not run beside this one."""
+    return [other for other in AGENTS if name in AGENTS and other != name]
+
+
+def _rival(name: str, layout: Layout) -> str:
+    """One of ours is stopped, its place is taken over, and it is removed; nobody does that with another's."""
+    unit = layout.unit_name
+    there = f"{{ packaged {unit} || there {layout.unit}; }}"
+    return f"ours {layout.home} || {{ {there} && runs {unit} && echo rival {name} {unit}; }}"
 
 
 def _newcomer(one: Wanted, layout: Layout) -> str:
@@ -197,6 +211,8 @@ def read(answer: str) -> Look:
             look.installed[words[0]] = words[1]
         elif key == "package" and len(words) == 2:
             look.packages.setdefault(words[0], []).append(words[1])
+        elif key == "rival" and len(words) == 2:
+            look.rivals[words[0]] = words[1]
         elif key == "occupied" and len(words) == 2:
             look.occupied.setdefault(words[0], []).append(words[1])
         elif key == "listens" and len(words) == 2 and (listener := _listener(words[1])):
@@ -255,6 +271,12 @@ def host_problems(look: Look, components: t.Sequence[str], wanted: t.Sequence[Wa
             what = f"{one.name} {before} is installed, and the inventory asks for the older {one.version}"
             remedy = f"set {one.name}_version: {before}, or monitoring_allow_downgrade: true if you mean it"
             problems.append(Problem(what, "", remedy))
+        if rival := look.rivals.get(one.name):
+            what = f"{rival} is another log agent and not ours, so {one.name} does not take over how far it has read"
+            after = "; how alloy goes on where it was: docs/adopt.md (Log agents)" if one.name == "alloy" else ""
+            remedy = f"systemctl disable --now {rival}{after}"
+            seen = f"it is enabled, or runs; {one.name} would stop it, and at a boot either could start"
+            problems.append(Problem(what, seen, remedy))
         if not one.adopt:
             others = look.packages.get(one.name, []), look.occupied.get(one.name, [])
             problems += _refused(refuse_others, one.name, *others)

@@ -179,6 +179,16 @@ def test_what_alloy_took_over_and_did_not_read_is_old(fresh: str, host: Host) ->
     assert read(host.promtail) == {"/var/log/app/a.log": "150"}
 
 
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+def test_positions_that_somebody_puts_there_are_taken_as_they_are(agent: str, host: Host) -> None:
+    """As docs/adopt.md has it, for a Promtail that was not ours."""
+    place = host.promtail if agent == "promtail" else host.legacy
+    host.write(place, PROMTAIL)
+    (host.root / f"var/lib/{agent}/ended").touch()
+    host.start(agent)
+    assert place.read_text() == PROMTAIL
+
+
 # --- what was noted as read and not sent ---
 
 AGAIN = 1310720

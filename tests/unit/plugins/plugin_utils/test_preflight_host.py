@@ -240,6 +240,38 @@ def test_clock(clock: int, said: str) -> None:
     assert (said in warning) if said else warning == ""
 
 
+# --- the other log agent ---
+
+
+@pytest.mark.parametrize("folder", ["etc", "usr/lib"])
+@pytest.mark.parametrize(
+    ("state", "ours", "told"), [("enabled", False, True), ("disabled", False, False), ("enabled", True, False)]
+)
+def test_a_log_agent_of_somebody_else(folder: str, state: str, ours: bool, told: bool, tmp_path: Path) -> None:
+    for path in (
+        f"{folder}/systemd/system/promtail.service",
+        "bin/systemctl",
+        "var/lib/opswatch/promtail/journal.json",
+    ):
+        if "journal" not in path or ours:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(f'#!/bin/sh\n[ "$1" != is-enabled ] || echo {state}\n[ "$1" = is-enabled ]\n')
+            (tmp_path / path).chmod(0o755)
+    text = host.script([host.Wanted("alloy", "1.12.2"), host.Wanted("loki", "3.6.15")], [])
+    for path in ("/usr/lib/systemd/system/", "/etc/systemd/system/promtail", "/var/lib/opswatch/promtail"):
+        text = text.replace(path, f"{tmp_path}{path}")
+    environment = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=30, check=True, env=environment)
+    assert host.read(done.stdout).rivals == ({"alloy": "promtail.service"} if told else {})
+
+
+def test_what_to_do_about_another_log_agent() -> None:
+    wanted = [host.Wanted("alloy", "1.12.2", adopt=True)]
+    (problem,) = host.host_problems(good(rivals={"alloy": "promtail.service"}), ["alloy"], wanted)
+    assert problem.what.startswith("promtail.service is another log agent")
+    assert problem.remedy.startswith("systemctl disable --now promtail.service; how alloy goes on where it was: docs/")
+
+
 # --- what others have where a component belongs ---
 
 UNIT, PROGRAM, FOLDER = "etc/systemd/system/app.service", "usr/local/bin/app", "etc/app"
