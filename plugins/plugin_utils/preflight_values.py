@@ -71,9 +71,7 @@ def _messages(options: Spec, values: Values) -> list[str]:
     shapes = {name: list(_shapes(name, options[name], value)) for name, value in values.items() if name in options}
     right = {name: value for name, value in values.items() if not shapes.get(name)}
     needed = {name: option for name, option in options.items() if name in right or not shapes.get(name)}
-    # What is not stated is not looked at: a default may be a template, which is no number.
-    asked = {name: {key: of for key, of in option.items() if key != "default"} for name, option in needed.items()}
-    result = ArgumentSpecValidator(asked).validate(right)
+    result = ArgumentSpecValidator(needed).validate(right)
     said = [f"unknown: {error.msg}" if isinstance(error, UnsupportedError) else error.msg for error in result.errors]
     # Several of them quote the value that they refuse.
     said = [remove_values(message, result._no_log_values).strip().rstrip(".") for message in said]

@@ -1,7 +1,7 @@
 # Copyright: opswatch.monitoring contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection: no promise is made to others.
-"""Durations and sizes, as the programs that read them write them.
+"""Durations, sizes and numbers, as the programs that read them write them.
 
 A wrong one in a configuration is refused with the program's own words. In a flag it makes the start
 fail, hence this look.
@@ -25,6 +25,7 @@ class Kind(t.NamedTuple):
 DURATION = Kind("duration", re.compile(r"(?=\d)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?"), "30s, 90m or 15d")
 # Go's, which knows hours at most.
 HOURS = Kind("duration", re.compile(r"(\d+(\.\d+)?(ns|us|ms|s|m|h))+"), "90s, 15m or 168h")
+COUNT = Kind("whole number", re.compile(r"\d+"), "10000")
 SIZE = Kind("size", re.compile(r"\d+(\.\d+)?[KMGTPE]?i?B"), "512MB or 20GB")
 
 # What nobody else looks at before a program does.
@@ -41,6 +42,8 @@ OPTIONS = {
         "loki_retention": DURATION,
         "loki_reject_old_samples_max_age": DURATION,
         "loki_max_chunk_age": HOURS,
+        "loki_max_streams_per_user": COUNT,
+        "loki_max_global_streams_per_user": COUNT,
     },
     "monitoring": {"monitoring_logs_max_age": HOURS},
 }
@@ -72,7 +75,7 @@ def is_a(kind: Kind, value: t.Any) -> bool:
 
 
 def quantity_problems(component: str, values: t.Mapping[str, t.Any]) -> list[Problem]:
-    """Each option that is no duration or size. An empty one is left to the program."""
+    """Each option that is no duration, size or number. An empty one is left to the program."""
     return [
         Problem(f"{name} is no {kind.name}", repr(values[name]), f"write it like {kind.examples}, without a blank")
         for name, kind in OPTIONS.get(component, {}).items()

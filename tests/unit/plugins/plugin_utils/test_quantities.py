@@ -69,4 +69,5 @@ def test_defaults_are_right(component: str) -> None:
         assert name in role_facts.options(component)
     names = [name.removeprefix(f"{component}_") for name in quantities.OPTIONS[component]]
     stated = {f"{component}_{name}": role_facts.default(component, name) for name in names}
-    assert quantities.quantity_problems(component, stated) == []
+    values = {name: value for name, value in stated.items() if "{{" not in str(value)}  # a template is none yet
+    assert quantities.quantity_problems(component, values) == []
