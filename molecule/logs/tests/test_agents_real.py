@@ -425,6 +425,35 @@ def test_syslog(loki, agent, service, protocol, syslog_format):
     assert known["host"]
 
 
+def test_switch_that_sends_to_port_514(loki, agent, service):
+    """Which needs a power of root's: the agent has it as long as an entry asks for it, and no other."""
+    host, log = (
+        scenario.host(LOG_AGENTS[agent]),
+        {"name": "network", "kind": "syslog", "listen_address": "127.0.0.1:514"},
+    )
+
+    def powers() -> str:
+        return str(host.check_output(f"grep CapEff /proc/$(systemctl show -PMainPID {agent})/status").split()[1])
+
+    with reading(agent, {**log, "protocol": "udp", "syslog_format": "rfc3164", "format": "plain", "service": service}):
+        host.check_output("logger --rfc3164 --server 127.0.0.1 --port 514 --udp 'a link went down'")
+        ((_stamp, text, _known),) = loki.expect(f'{{service="{service}"}}', 1)
+        assert int(powers(), 16) == 1 << 10, "CAP_NET_BIND_SERVICE"
+        security = host.check_output(f"systemd-analyze security {agent} --no-pager")
+    assert text == "a link went down"
+    assert float(re.findall(r"exposure level for \w+.service: ([\d.]+)", security)[0]) <= 2.0
+    assert int(powers(), 16) == 0
+
+
+def test_container_that_logs_to_the_journal(loki, agent, service):
+    """As Docker's driver journald and Podman write: the identifier is the container's number."""
+    fields = ["MESSAGE=hello", "SYSLOG_IDENTIFIER=0123456789ab", f"CONTAINER_NAME={service}", "PRIORITY=3"]
+    command = "printf '%s\\n' " + " ".join(shlex.quote(field) for field in fields)
+    scenario.host(LOG_AGENTS[agent]).check_output(f"{command} | logger --journald")
+    ((_stamp, text, known),) = loki.expect(f'{{service="{service}"}}', 1)
+    assert (text, known["level"]) == ("hello", "error")
+
+
 def test_what_an_entry_may_say(loki, agent, service):
     """A regular expression with a time of Berlin, what is kept, dropped and not read; logfmt; a limit."""
     host, at = LOG_AGENTS[agent], datetime.now(UTC).replace(microsecond=250000)
