@@ -196,12 +196,12 @@ class Loki(Server):
         found = [(int(value[0]), value[1], one["stream"]) for one in streams for value in one["values"]]
         return sorted(found, key=lambda entry: entry[0])
 
-    def expect(self, query: str, count: int, seconds: float = 180) -> list[Any]:
-        """What it has, as soon as it is so many lines: time, line, labels and metadata."""
+    def expect(self, query: str, count: int, seconds: float = 180, **parameters: Any) -> list[Any]:
+        """What it has of the last hour, as soon as it is so many lines: time, line, labels and metadata."""
         found: list[Any] = []
 
         def complete() -> bool:
-            found[:] = self.lines(query)
+            found[:] = self.lines(query, **parameters)
             return len(found) >= count
 
         wait_for(f"{count} lines of {query}", complete, seconds)

@@ -156,7 +156,8 @@ def test_lines_are_read_as_the_stages_say(loki, agent, service):
         for name, wanted in expected.items():
             path = path_of(name, number)
             asked = f'container="{path.split("/")[5][:12]}"' if "/containers/" in path else f'filename="{path}"'
-            found = loki.expect(f'{{instance="{LOG_AGENTS[agent]}"}} | {asked}', len(wanted))
+            since = int((START - timedelta(hours=12)).timestamp())
+            found = loki.expect(f'{{instance="{LOG_AGENTS[agent]}"}} | {asked}', len(wanted), start=since)
             seen[name] = [(text, stamp // 1000, known) for stamp, text, known in found]
     for name, wanted in expected.items():
         found = {text: (moment, known) for text, moment, known in seen[name]}
