@@ -68,7 +68,9 @@ def _json(entry: Entry, options: dict[str, t.Any]) -> None:
             value: t.Any = data
             for key in [json.loads(path)] if path.startswith('"') else path.split("."):
                 value = value.get(key) if isinstance(value, dict) else None
-            entry.values[name] = json.dumps(value) if isinstance(value, (dict, list)) else value
+            if isinstance(value, (bool, dict, list)):
+                value = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+            entry.values[name] = value
 
 
 def _logfmt(entry: Entry, options: dict[str, t.Any]) -> None:

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from jinja2.nativetypes import NativeEnvironment
 
+from plugins.plugin_utils.logs_stages import BATCH
+
 ROOT = Path(__file__).resolve().parents[3]
 CURSOR = "s=0e004956406b4145999052c5cbc7c776;i=ee;b=c8773e4e;m=47361383e;t=6610f80883288;x=d805360a03ba88fc"
 PROMTAIL = 'positions:\n  /var/log/app/a.log: "100"\n  /var/log/app/b c.log: "200"\n  cursor-journal: ' + CURSOR + "\n"
@@ -120,7 +122,7 @@ def test_alloy_goes_on_where_promtail_was(host: Host) -> None:
     host.write(host.promtail, PROMTAIL)
     host.end("promtail")
     host.start("alloy")
-    assert host.legacy.read_text() == PROMTAIL
+    assert read(host.legacy) == yaml.safe_load(PROMTAIL)["positions"]
 
 
 def test_alloy_that_is_started_again_keeps_its_own(host: Host) -> None:
@@ -141,7 +143,7 @@ def test_alloy_after_promtail_ran_again(host: Host) -> None:
     host.end("promtail")
     host.start("alloy")
     assert not ours.exists()
-    assert host.legacy.read_text() == PROMTAIL
+    assert read(host.legacy) == yaml.safe_load(PROMTAIL)["positions"]
 
 
 def test_promtail_goes_on_where_alloy_was(host: Host) -> None:
@@ -294,6 +296,98 @@ def test_what_was_rotated_while_an_agent_ran_is_its_own_matter(host: Host, rotat
     assert read(host.promtail) == {f"{rotated}": "0"}, "as after any kill: so far back"
 
 
+def test_promtails_file_that_was_renamed_before_alloy_began(host: Host, rotated: Path) -> None:
+    host.start("alloy")
+    assert read(host.legacy) == {f"{host.root}/b.log": "500"}
+
+
+def test_a_link_that_leads_to_a_new_file(host: Host) -> None:
+    link, file = host.root / "current.log", host.root / "a.log"
+    link.symlink_to(file)
+    host.log("a.log", 10)
+    host.write(host.promtail, of(f"{link}", 400))
+    host.end("promtail")
+    file.rename(f"{file}.1")
+    host.log("a.log", 20)
+    host.start("promtail")
+    assert read(host.promtail) == {}
+
+
+# --- names as Go's YAML writes them ---
+
+CONTAINER = f"/var/lib/docker/containers/{'0a' * 32}/{'0a' * 32}-json.log"
+
+
+def key(path: str) -> str:
+    """Quoted where a plain text would mean something else, and folded where it is long."""
+    text = f"'{path}'" if ": " in path or " #" in path or "'" in path else path
+    return text.replace(" folded", "\n      folded")
+
+
+def promtails(**places: str) -> str:
+    """Promtail's own file: a name of more than 128 bytes has a line of its own."""
+    lines = [f"  ? {key(p)}\n  : {n}\n" if len(p) > 128 else f"  {key(p)}: {n}\n" for p, n in places.items()]
+    return "".join(["positions:\n", *lines])
+
+
+@pytest.fixture(params=["a:1.log", "a: b.log", "a #b.log", f"{'x' * 140}-json.log", "a tab\\t.log"])
+def named(request: pytest.FixtureRequest, host: Host) -> Path:
+    """A file of two megabytes with such a name."""
+    host.log(str(request.param), 20000)
+    return host.root / str(request.param)
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+def test_any_name_is_read_again_after_a_kill(agent: str, named: Path, host: Host) -> None:
+    size = named.stat().st_size
+    if agent == "promtail":
+        host.write(host.promtail, promtails(**{str(named): f'"{size}"'}))
+    else:
+        host.write(host.alloy("loki.source.file.app"), positions(**{key(str(named)): f'"{size}"'}))
+    host.end(agent, "signal")
+    host.start(agent)
+    found = read(host.promtail if agent == "promtail" else host.legacy)
+    assert list(found) == [str(named)]
+    assert size - AGAIN <= int(found[str(named)]) <= size - AGAIN + 100
+
+
+def test_any_name_is_known_when_it_was_rotated(named: Path, host: Host) -> None:
+    host.write(host.promtail, promtails(**{str(named): '"400"'}))
+    host.end("promtail")
+    named.rename(host.root / "old")
+    host.log(named.name, 30)
+    host.start("promtail")
+    assert read(host.promtail) == {}
+
+
+def test_alloy_takes_over_a_container(host: Host) -> None:
+    host.write(host.promtail, promtails(**{CONTAINER: '"14"', "/var/log/app/a.log": '"100"'}))
+    host.end("promtail")
+    host.start("alloy")
+    assert read(host.legacy) == {CONTAINER: "14", "/var/log/app/a.log": "100"}
+
+
+def test_a_name_that_was_folded(host: Host) -> None:
+    path = f"/var/log/app/{'x' * 80} folded.log"
+    host.write(host.alloy("loki.source.file.app"), positions(**{key(path): '"7"'}))
+    host.end("alloy")
+    host.start("promtail")
+    assert read(host.promtail) == {path: "7"}
+
+
+def test_what_a_renamed_entry_of_alloy_left_is_old(host: Host) -> None:
+    for name, place in {"zold": '"2500"', "anew": '"300"'}.items():
+        host.write(host.alloy(f"loki.source.file.{name}"), positions(**{"/var/log/app/a.log": place}))
+    host.end("alloy")
+    host.start("promtail")
+    assert read(host.promtail) == {"/var/log/app/a.log": "300"}
+
+
+def test_it_goes_back_by_ten_times_what_is_sent_at_once() -> None:
+    assert AGAIN == 10 * BATCH
+    assert f"\nagain={AGAIN} " in (ROOT / "roles/monitoring/files/log_positions").read_text()
+
+
 # --- where the journal is begun ---
 
 
@@ -376,6 +470,30 @@ def test_alloy_reads_files_already_when_the_journal_is_added(host: Host, journal
     host.end("alloy", "signal")
     host.start("alloy")
     assert read(host.legacy)["/var/log/app/a.log"] == "0"
+
+
+@pytest.mark.parametrize("agent", ["promtail", "alloy"])
+def test_an_entry_that_is_renamed_goes_on(agent: str, host: Host, journal: t.Any) -> None:
+    if agent == "promtail":
+        host.write(host.promtail, PROMTAIL)
+    else:
+        places = positions(**{"cursor-loki.source.journal.journal": CURSOR})
+        host.write(host.alloy("loki.source.journal.journal"), places)
+    (host.root / "etc" / agent / "journal_begin").write_text("system 12h\n")
+    host.end(agent)
+    host.start(agent)
+    if agent == "promtail":
+        assert read(host.promtail)["cursor-system"] == CURSOR
+    else:
+        assert CURSOR in host.alloy("loki.source.journal.system").read_text()
+    assert journal() == ""
+
+
+def test_alloy_that_could_not_read_the_journal_begins(host: Host, journal: t.Any) -> None:
+    host.write(host.alloy("loki.source.journal.journal"), "positions: {}\n")
+    host.end("alloy")
+    host.start("alloy")
+    assert host.alloy("loki.source.journal.journal").read_text() == native(CURSOR)
 
 
 def test_a_place_that_alloy_has_is_left(host: Host, journal: t.Any) -> None:
