@@ -224,7 +224,9 @@ def test_a_host_changes_its_agent_in_the_middle_of_a_stream(loki, service, group
     units = scenario.host(host).run("systemctl is-active promtail alloy").stdout.split()
     assert units == (["inactive", "active"] if group == "alloy" else ["active", "inactive"])
     # Entries that came twice would be stored once: that none did is told by the agent alone.
-    assert entries_read(host, group) < sum(stamp > stopped for stamp in stamps) + 300, "what others wrote meanwhile"
+    read = entries_read(host, group)
+    assert read < sum(stamp > stopped for stamp in stamps) + 300, "what others wrote meanwhile"
+    assert read > 0 or loki.is_stand_in
 
 
 @pytest.mark.parametrize(
