@@ -489,6 +489,15 @@ def test_an_entry_that_is_renamed_goes_on(agent: str, host: Host, journal: t.Any
     assert journal() == ""
 
 
+def test_an_entry_that_is_renamed_with_the_move_goes_on(host: Host, journal: t.Any) -> None:
+    host.write(host.promtail, PROMTAIL)
+    (host.root / "etc/alloy/journal_begin").write_text("system 12h\n")
+    host.end("promtail")
+    host.start("alloy")
+    assert CURSOR in host.alloy("loki.source.journal.system").read_text()
+    assert journal() == ""
+
+
 def test_alloy_that_could_not_read_the_journal_begins(host: Host, journal: t.Any) -> None:
     host.write(host.alloy("loki.source.journal.journal"), "positions: {}\n")
     host.end("alloy")
