@@ -168,7 +168,7 @@ def test_error_burst_reaches_alertmanager(loki):
 
 
 def test_service_that_fell_silent(loki):
-    """The alert's own expression, as its forty-five minutes do not fit into a test."""
+    """The alert's own expression, as its forty-five minutes do not fit into a test. Then the ruler's word."""
     for_the_real_one(loki, "the stand-in does not know this query")
     (group,) = (
         one for one in loki.get("/prometheus/api/v1/rules").json()["data"]["groups"] if "silence" in one["name"]
@@ -192,6 +192,14 @@ def test_service_that_fell_silent(loki):
         assert loki.push({"service": service}, *((stamp, f"line of {stamp}") for stamp in stamps)).status_code == 204
     found = loki.get("/loki/api/v1/query", query=group["rules"][0]["query"]).json()["data"]["result"]
     assert [(one["metric"], one["value"][1]) for one in found] == [({"service": "silent"}, "150")]
+
+    def told() -> bool:
+        alerts = loki.get("/prometheus/api/v1/alerts").json()["data"]["alerts"]
+        named = [(one["labels"]["alertname"], one["labels"].get("service")) for one in alerts]
+        return ("LogServiceSilent", "silent") in named  # pending or firing
+
+    # It looks every five minutes; the oldest lines stay within what it asks for until eight have passed.
+    wait_for("the ruler sees it", told, 400)
 
 
 def test_it_understands_what_the_dashboards_ask(loki):

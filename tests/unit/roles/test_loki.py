@@ -181,6 +181,13 @@ def test_lines_may_be_late_by_half_of_what_a_chunk_may_have() -> None:
     assert config(loki_max_chunk_age="24h")["ingester"]["max_chunk_age"] == "24h"
 
 
+def test_lines_that_are_in_memory_still_are_always_found() -> None:
+    """By the ruler too, which would ask the ingesters for the last three hours only."""
+    assert config()["querier"] == {"query_ingesters_within": "0s"}
+    over = {"querier": {"query_ingesters_within": "13h", "max_concurrent": 8}}
+    assert config(loki_config=over)["querier"] == over["querier"]
+
+
 def test_a_certificate_of_any_host_deletes_nothing() -> None:
     assert config()["limits_config"]["deletion_mode"] == "filter-only"
     over = {"limits_config": {"deletion_mode": "filter-and-delete"}}
