@@ -194,7 +194,7 @@ def test_a_certificate_of_any_host_deletes_nothing() -> None:
     assert config(loki_config=over)["limits_config"]["deletion_mode"] == "filter-and-delete"
 
 
-@pytest.mark.parametrize(("agents", "streams"), [(0, 10000), (50, 10000), (300, 60000)])
+@pytest.mark.parametrize(("agents", "streams"), [(0, 10000), (50, 10000), (51, 20000), (100, 20000), (101, 30000)])
 def test_streams_grow_with_the_hosts_that_send(agents: int, streams: int) -> None:
     hosts = [f"app{number}" for number in range(agents)]
     groups = {"loki": ["mon1"], "promtail": hosts[:2], "alloy": hosts} if agents else {"loki": ["mon1"]}
