@@ -50,7 +50,7 @@ OPTIONS = {
 
 
 SECONDS = {"y": 31536000, "w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGTPE]?)(i?)B?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGTPE]?)i?B?", re.IGNORECASE)
 
 
 def seconds(value: t.Any) -> float | None:
@@ -62,12 +62,12 @@ def seconds(value: t.Any) -> float | None:
 
 
 def size(value: t.Any) -> float | None:
-    """How many bytes a number with or without a unit is, as Loki reads it. None if it is none."""
+    """How many bytes a number with or without a unit is. To Loki a KB has 1024, too. None if it is none."""
     found = _SIZE.fullmatch(str(value))
     if not found:
         return None
     power = " KMGTPE".index(found[2].upper() or " ")
-    return float(found[1]) * float((1024 if found[3] else 1000) ** power)
+    return float(found[1]) * float(1024**power)
 
 
 def is_a(kind: Kind, value: t.Any) -> bool:

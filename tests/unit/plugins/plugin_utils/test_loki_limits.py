@@ -30,6 +30,12 @@ def limits(**values: t.Any) -> dict[str, t.Any]:
         ({"loki_max_line_size": 300000}, {"monitoring_logs_line_limit": 300000}, ""),
         ({"loki_max_line_size": 0}, {"monitoring_logs_line_limit": 300000}, ""),
         (limits(max_line_size="1MB"), {"monitoring_logs_line_limit": 300000}, ""),
+        ({"loki_max_line_size": "256KB"}, {"monitoring_logs_line_limit": 262144}, ""),
+        (
+            {"loki_max_line_size": "256KB"},
+            {"monitoring_logs_line_limit": 262145},
+            "is above loki_max_line_size of mon1",
+        ),
         (limits(max_line_size_truncate=True), {"monitoring_logs_line_limit": 300000}, ""),
         ({}, {"monitoring_logs_line_limit": 300000, "monitoring_logs_push": ["https://logs.example.com"]}, ""),
         ({}, {"monitoring_logs_line_limit": 300000, "monitoring_logs_push": [{"url": "https://logs"}]}, ""),
