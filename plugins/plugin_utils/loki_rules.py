@@ -56,7 +56,7 @@ def _wrong(path: str) -> t.Iterator[tuple[str, str]]:
         yield "it cannot be read as YAML", " ".join(str(error).split())
         return
     groups = loaded.get("groups") if isinstance(loaded, dict) else None
-    if not isinstance(groups, list) or not groups:
+    if not isinstance(groups, list):  # one that is empty is fine
         yield "it has no list of groups", ""
         return
     yield from _unknown("it", loaded, {"groups"})
@@ -72,8 +72,8 @@ def _wrong(path: str) -> t.Iterator[tuple[str, str]]:
             yield f"{where} has no name", ""
         yield from _unknown(where, group, OF_A_GROUP)
         rules = group.get("rules")
-        if not isinstance(rules, list) or not rules:
-            yield f"{where} has no rules", ""
+        if not isinstance(rules, list):
+            yield f"{where} has no list of rules", ""
             continue
         for place, rule in enumerate(rules, 1):
             yield from _wrong_rule(f"{where}, rule {place}", rule)

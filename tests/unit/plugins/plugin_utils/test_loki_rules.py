@@ -35,14 +35,23 @@ def test_files_that_are_right(tmp_path: Path) -> None:
     assert found(tmp_path, OURS.read_text()) == []
 
 
+def test_files_without_rules_are_right(tmp_path: Path) -> None:
+    """Others stay loaded."""
+    assert found(tmp_path, "groups: []") == []
+    assert found(tmp_path, rules()) == []
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", ["it has no list of groups"]),
+        ("# nothing yet\n", ["it has no list of groups"]),
+        ("groups:", ["it has no list of groups"]),
         ("groups: {a: 1}", ["it has no list of groups"]),
         ("- alert: a", ["it has no list of groups"]),
         ("groups: [1]", ["group 1 is no map"]),
-        ("groups: [{rules: []}]", ["group 1 has no name", "group 1 has no rules"]),
+        ("groups: [{rules: {a: 1}}]", ["group 1 has no name", "group 1 has no list of rules"]),
+        ("groups: [{name: shop}]", ["group shop has no list of rules"]),
         (rules({"alert": "Silent"}), ["group shop, rule 1 (Silent), has no expr"]),
         (rules(ALERT, {"expr": "vector(1)"}), ["group shop, rule 2, has neither alert nor record"]),
         (rules({**ALERT, **RECORD}), ["group shop, rule 1 (Silent), has both alert and record"]),
