@@ -319,6 +319,13 @@ def _agents(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list
     return sorted({one for component in AGENTS for one in present(component, groups, hostvars)})
 
 
+def _states_clients(agent: str, groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> bool:
+    """Whether clients of the user's own stand in the place of ours. Alloy's native text cannot change ours."""
+    if agent in present("alloy", groups, hostvars):
+        return False
+    return bool(_map(hostvars[agent].get("promtail_config")).get("clients"))
+
+
 def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVars) -> list[Problem]:
     """What no single host shows: who cannot reach Loki, and members that share nothing."""
     hosts = present("loki", groups, hostvars)
@@ -349,11 +356,12 @@ def inventory_problems(groups: t.Mapping[str, t.Sequence[str]], hostvars: HostVa
                 )
             )
         sending = senders(host, groups, hostvars)
-        if sending and boolean(configs[host].get("auth_enabled", False), strict=False):
+        nameless = [one for one in sending if not _states_clients(one, groups, hostvars)]
+        if nameless and boolean(configs[host].get("auth_enabled", False), strict=False):
             problems.append(
                 Problem(
                     f"loki_config of {host} asks for tenants (auth_enabled), and the roles use one, without a name",
-                    f"Loki would answer 401 to {', '.join(sending)}, whose lines would be lost",
+                    f"Loki would answer 401 to {', '.join(nameless)}, whose lines would be lost",
                     "take auth_enabled out. With tenants of your own, what sends, Grafana's data source and the log "
                     "alerts have to state theirs",
                 )

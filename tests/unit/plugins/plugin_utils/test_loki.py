@@ -443,6 +443,26 @@ def test_a_loki_that_asks_for_tenants_would_lose_what_names_none(config: t.Any, 
     assert all("auth_enabled" in one.what and "take auth_enabled out" in one.remedy for one in problems)
 
 
+NATIVE = {"promtail_config": {"clients": [{"url": "https://mon1:3100/loki/api/v1/push", "tenant_id": "shop"}]}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "agent", "found"),
+    [
+        ({"promtail": ["app1"]}, NATIVE, False),
+        ({"promtail": ["app1"], "alloy": ["app1"]}, NATIVE, True),  # of which Alloy names none
+        ({"promtail": ["app1"], "alloy": ["app1"]}, {**NATIVE, "alloy_state": "absent"}, False),
+        ({"promtail": ["app1"]}, {"promtail_config": {"clients": []}}, True),
+        ({"promtail": ["app1"]}, {"promtail_config": "no map"}, True),
+        ({"alloy": ["app1"]}, {"alloy_config": 'loki.write "x" { endpoint { tenant_id = "shop" } }'}, True),
+    ],
+)
+def test_an_agent_may_state_its_tenant_natively(groups: t.Any, agent: t.Any, found: bool) -> None:
+    hostvars = {"mon1": {"monitoring_tls": "selfsigned", "loki_config": {"auth_enabled": True}}, "app1": agent}
+    problems = inventory_problems({"loki": ["mon1"], **groups}, hostvars)
+    assert ["auth_enabled" in one.what for one in problems] == [True] * found
+
+
 LISTEN = {"loki_grpc_listen_address": "10.0.0.1:9096", "loki_memberlist_listen_address": "10.0.0.1:7946"}
 
 
