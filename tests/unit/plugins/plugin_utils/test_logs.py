@@ -97,7 +97,7 @@ def test_what_a_value_means_is_taken() -> None:
         ({**FILES, "limit": {"rate": 5, "drop": "x"}}, "limit.drop has to be true or false, and is 'x'"),
         ({**FILES, "multiline": "^x"}, "multiline has to be a map"),
         ({**FILES, "multiline": {"first_line": "^x", "max_lines": True}}, "max_lines has to be a number above 0"),
-        ({**FILES, "time_zone": "Mars/Olympus"}, "no zone that the control node knows: 'Mars/Olympus'. Write it like"),
+        ({**FILES, "time_zone": "Mars/Olympus"}, "time_zone is no zone: 'Mars/Olympus'. Write it like Europe/Berlin"),
         ({**FILES, "time_zone": "Europe"}, "no zone"),
         ({**FILES, "drop": [{"matches": "(a"}]}, "matches is no regular expression: '(a': missing ), unterminated"),
         ({**FILES, "multiline": {"first_line": "a)"}}, "first_line is no regular expression: 'a)': unbalanced"),

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import typing as t
 import zoneinfo
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.logs_types import check_zone, expression_fault
 
 
@@ -50,6 +52,37 @@ def test_expressions_that_re2_may_take(expression: str) -> None:
     assert expression_fault(expression) == ""
 
 
-def test_zones_are_not_judged_without_their_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoneinfo, "available_timezones", set)
-    check_zone("here", "Mars/Olympus")
+ZONES = ["", "Local", "UTC", "EST5EDT", "Japan", "GMT+0", "Europe/Berlin", "America/Argentina/Ushuaia", "Etc/GMT+5"]
+
+
+@pytest.mark.parametrize("name", [*ZONES, "US/Eastern", "Europe/Kyiv", "America/Coyhaique", "Asia/Not_yet-known"])
+@pytest.mark.parametrize("known", [True, False])
+def test_zones_that_an_agent_may_know(name: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not known:
+        monkeypatch.setattr(zoneinfo, "ZoneInfo", unknown)
+    check_zone("here", name)
+
+
+def unknown(name: str) -> t.NoReturn:
+    raise zoneinfo.ZoneInfoNotFoundError(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "Europe", "Europe/", "Europe/Ber lin", "europe/berlin", "CEST", "+02:00", "/etc", "../UTC"]
+)
+def test_zones_that_cannot_be(name: str) -> None:
+    with pytest.raises(AnsibleError, match=r"^here: time_zone is no zone: .* Write it like Europe/Berlin"):
+        check_zone("here", name)
+
+
+def test_a_zone_that_the_control_node_knows_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", str)
+    check_zone("here", "Moon/Tycho")
+
+
+def test_every_zone_of_the_database_has_an_area_or_a_name_of_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as this machine has them."""
+    there = zoneinfo.available_timezones() - {"Factory", "localtime", "posixrules"}
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", unknown)
+    for name in there:
+        check_zone("here", name)
