@@ -26,13 +26,21 @@ def _limit(settings: t.Mapping[str, t.Any], members: int, default: int) -> int:
     native = _map(_map(settings.get("loki_config")).get("limits_config"))
     together = _whole(native, settings, "max_global_streams_per_user", default)
     own = _whole(native, settings, "max_streams_per_user", together)
-    copies = int(settings.get("loki_replication_factor") or 0) or (3 if members > 2 else 1)
+    copies = _number(settings.get("loki_replication_factor")) or (3 if members > 2 else 1)
     return min((limit for limit in (own, together * copies // members) if limit > 0), default=0)
 
 
 def _whole(native: t.Mapping[str, t.Any], settings: t.Mapping[str, t.Any], name: str, default: int) -> int:
     value = native.get(name)
-    return int(settings.get(f"loki_{name}", default) if value is None else value)
+    return _number(settings.get(f"loki_{name}", default) if value is None else value)
+
+
+def _number(value: t.Any) -> int:
+    """As the role's templates read it: what is none is zero."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0
 
 
 def _map(value: t.Any) -> t.Mapping[str, t.Any]:

@@ -85,13 +85,17 @@ def _many(host: str, service: str, today: int, before: int) -> Finding:
 
 
 def longest_retention(stated: str, config: t.Any) -> str:
-    """Of all the periods in C(loki_config): C(retention_stream) keeps some lines for longer. C(0s): for ever."""
+    """Of all the periods in C(loki_config): C(retention_stream) keeps some lines for longer. C(0s): for ever.
+
+    What is wrong in it Loki itself tells.
+    """
     limits = config.get("limits_config") if isinstance(config, t.Mapping) else None
     limits = limits if isinstance(limits, t.Mapping) else {}
-    streams = limits.get("retention_stream") or []
+    streams = limits.get("retention_stream")
     native = limits.get("retention_period")
-    periods = [str(stated if native is None else native), *(str(one["period"]) for one in streams)]
-    return max(periods, key=lambda period: seconds(period) or float("inf"))
+    found = [one.get("period") for one in streams if isinstance(one, t.Mapping)] if isinstance(streams, list) else []
+    periods = [stated if native is None else native, *(period for period in found if period is not None)]
+    return max(map(str, periods), key=lambda period: seconds(period) or float("inf"))
 
 
 def retention_questions(retention: float, now: float) -> dict[str, dict[str, t.Any]]:

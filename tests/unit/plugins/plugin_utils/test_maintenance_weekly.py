@@ -405,6 +405,9 @@ def test_retention_of_logs(lines: dict[str, t.Any], severity: str, what: str) ->
         ({"limits_config": {"retention_stream": [{"period": "24h"}, {"period": "8760h"}]}}, "8760h"),
         ({"limits_config": {"retention_stream": [{"period": "24h"}]}}, "744h"),
         ({"limits_config": {"retention_period": "0s", "retention_stream": [{"period": "8760h"}]}}, "0s"),
+        ({"limits_config": {"retention_stream": [{"priority": 1}, {"period": None}, "x", {"period": "900h"}]}}, "900h"),
+        ({"limits_config": {"retention_stream": {"period": "8760h"}}}, "744h"),
+        ({"limits_config": {"retention_stream": 5}}, "744h"),
         ("no map", "744h"),
     ],
 )
