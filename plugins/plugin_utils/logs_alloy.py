@@ -10,7 +10,7 @@ import re
 import typing as t
 
 from .logs import Log
-from .logs_promtail import CRI_LINE, choose_template, excluded, incoming_time, level_template, login
+from .logs_promtail import CRI_LINE, choose_template, file_targets, incoming_time, level_template, login
 from .logs_push import Push
 from .logs_stages import BATCH, RELABEL, Stage, stages
 
@@ -64,10 +64,8 @@ def _source(log: Log, settings: t.Mapping[str, t.Any]) -> list[Block]:
     forward = ("forward_to", [Raw(f"loki.process.{name}.receiver")])
     legacy = settings["legacy_positions"]
     if log["kind"] in ("files", "docker"):
-        exclude = {"__path_exclude__": excluded(log["exclude"])} if log["exclude"] else {}
-        targets = [{"__path__": path, **exclude} for path in log["paths"]]
         return [
-            Block("local.file_match", name, (("path_targets", targets), ("sync_period", "5s"))),
+            Block("local.file_match", name, (("path_targets", file_targets(log)), ("sync_period", "5s"))),
             Block(
                 "loki.source.file",
                 name,

@@ -63,9 +63,7 @@ def login(client: Push, secrets: str) -> dict[str, dict[str, str]]:
 def _job(log: Log, settings: t.Mapping[str, t.Any]) -> Config:
     job: Config = {"job_name": log["name"]}
     if log["kind"] in ("files", "docker"):
-        job["static_configs"] = [
-            {"targets": ["localhost"], "labels": {"__path__": path, **_excluded(log)}} for path in log["paths"]
-        ]
+        job["static_configs"] = [{"targets": ["localhost"], "labels": target} for target in file_targets(log)]
     elif log["kind"] == "journal":
         # A place that is older than this it would give up. How far back the first start goes: journal_begin.
         job["journal"] = {"max_age": settings["max_age"]}
@@ -91,13 +89,12 @@ def incoming_time(log: Log) -> bool:
     return bool(log["syslog_format"] == "rfc5424")
 
 
-def _excluded(log: Log) -> Config:
-    return {"__path_exclude__": excluded(log["exclude"])} if log["exclude"] else {}
-
-
-def excluded(patterns: t.Sequence[str]) -> str:
-    """One pattern for all of them, as the agents take one."""
-    return patterns[0] if len(patterns) == 1 else "{" + ",".join(patterns) + "}"
+def file_targets(log: Log) -> list[dict[str, str]]:
+    """The files to read, as both agents take them: with one pattern for all that are left out."""
+    patterns = log["exclude"]
+    left_out = patterns[0] if len(patterns) == 1 else "{" + ",".join(patterns) + "}"
+    exclude = {"__path_exclude__": left_out} if patterns else {}
+    return [{"__path__": path, **exclude} for path in log["paths"]]
 
 
 def promtail_stage(stage: Stage) -> Config:

@@ -20,7 +20,8 @@ from . import maintenance_series as series
 from . import maintenance_thresholds as thresholds
 from .dashboard_queries import Dashboard
 from .dashboard_queries import read as read_dashboard
-from .maintenance_answers import Answers, seconds
+from .maintenance_answers import Answers
+from .quantities import seconds
 from .report import Finding, Look, Report
 from .report_page import earlier
 
@@ -86,7 +87,7 @@ def _known_values(args: Args, ask: Ask, dashboards: t.Sequence[Dashboard], now: 
 
 
 def loki_weekly(host: str, args: Args, ask: Ask) -> Look:
-    now, retention = time.time(), seconds(args["retention"])
+    now, retention = time.time(), seconds(args["retention"]) or 0
     lines = {
         name: ask("loki_query_info", {**args["api"], **question})["lines"]
         for name, question in logs.retention_questions(retention, now).items()

@@ -123,14 +123,6 @@ def size(value: float) -> str:
     raise AssertionError
 
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY, "y": 365 * DAY}
-
-
-def seconds(text: str) -> float:
-    """Of a duration such as 744h or 1d12h; 0 stands for no limit."""
-    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", text))
-
-
 def when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds))
 

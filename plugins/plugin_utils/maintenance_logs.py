@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .maintenance_answers import DAY, seconds, when
+from .maintenance_answers import DAY, when
+from .quantities import seconds
 from .report import Chart, Finding, Look, Row, counted, listed
 
 ERRORS, RETENTION = "error logs", "log retention"

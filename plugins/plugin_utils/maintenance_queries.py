@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .maintenance_answers import DAY, Answers, named, plain, query, seconds, when
+from .maintenance_answers import DAY, Answers, named, plain, query, when
+from .quantities import seconds
 from .report import Chart, Finding, Look, Row
 
 QUERIES, STATEMENTS, RETENTION = "slow queries", "slow statements", "retention"
@@ -118,7 +119,7 @@ def _statement(labels: t.Mapping[str, str]) -> str:
 
 
 def retention(host: str, answers: Answers) -> Look:
-    stated = seconds(str((answers.data("flags") or {}).get("storage.tsdb.retention.time", "")))
+    stated = seconds((answers.data("flags") or {}).get("storage.tsdb.retention.time"))
     lowest = answers.number("lowest")
     if not stated or not lowest:
         return Look()

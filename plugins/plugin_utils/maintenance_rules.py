@@ -10,7 +10,8 @@ import typing as t
 from collections import Counter
 from urllib.parse import urlencode
 
-from .maintenance_answers import Answers, plain, query, seconds
+from .maintenance_answers import Answers, plain, query
+from .quantities import seconds
 from .report import Chart, Finding, Look, Row, counted, listed
 
 SLOW, DRIFT = "slow rules", "rules of the inventory"
@@ -140,7 +141,7 @@ def wanted(groups: Groups) -> list[Rule]:
             rule.get("alert") or rule["record"],
             "alerting" if "alert" in rule else "recording",
             squeezed(str(rule["expr"])),
-            seconds(str(rule.get("for", ""))),
+            seconds(rule.get("for")) or 0,
             _pairs(rule.get("labels")),
             _pairs(rule.get("annotations")),
         )

@@ -17,7 +17,6 @@ from ansible_collections.opswatch.monitoring.plugins.plugin_utils.maintenance_an
     compared_in,
     named,
     plain,
-    seconds,
     size,
 )
 from ansible_collections.opswatch.monitoring.plugins.plugin_utils.report import Finding, Look
@@ -71,14 +70,6 @@ def test_plain_numbers(value: float, text: str) -> None:
 )
 def test_sizes(value: int, text: str) -> None:
     assert size(value) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("744h", 2678400), ("30d", 2592000), ("1d12h", 129600), ("500ms", 0.5), ("0s", 0), ("", 0), ("4w2d", 2592000)],
-)
-def test_durations(text: str, value: float) -> None:
-    assert seconds(text) == value
 
 
 def test_series_in_words() -> None:

@@ -27,9 +27,20 @@ def test_kinds(kind: quantities.Kind, right: list[t.Any], wrong: list[t.Any]) ->
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("168h", 604800), ("7d", 604800), ("1w1d", 691200), ("1.5h", 5400), ("1m500ms", 60.5), ("0s", 0), ("7 d", None)],
+    [
+        ("168h", 604800),
+        ("7d", 604800),
+        ("1w1d", 691200),
+        ("1.5h", 5400),
+        ("1m500ms", 60.5),
+        ("0s", 0),
+        ("500ms", 0.5),
+        ("7 d", None),
+        ("", None),
+        (None, None),
+    ],
 )
-def test_seconds(value: str, expected: float | None) -> None:
+def test_seconds(value: t.Any, expected: float | None) -> None:
     assert quantities.seconds(value) == expected
 
 
