@@ -132,7 +132,7 @@ def _labels(entry: Entry, options: dict[str, t.Any]) -> None:
 
 def _metadata(entry: Entry, options: dict[str, t.Any]) -> None:
     found = {name: entry.values.get(source) for name, source in options["values"].items()}
-    entry.metadata = {name: str(value) for name, value in found.items() if value is not None}
+    entry.metadata = {name: str(value) for name, value in found.items() if value not in (None, "")}
 
 
 def _label_drop(entry: Entry, options: dict[str, t.Any]) -> None:
