@@ -705,7 +705,7 @@ def test_loki_that_others_cannot_reach(controller: Controller) -> None:
 @pytest.mark.parametrize(("state", "count"), [("present", 1), ("absent", 0)])
 def test_rule_files_of_loki_are_looked_into(controller: Controller, state: str, count: int) -> None:
     controller.groups |= {"loki": ["app1"]}
-    (controller.folder / "shop.yml").write_text("groups: []")
+    (controller.folder / "shop.yml").write_text("# nothing yet\n")
     given = {"loki_rule_files": [str(controller.folder / "shop.yml")], "loki_state": state}
     found = problems(controller.run(answer([*READY, "loki"]), monitoring_tls="selfsigned", **given))
     assert ["shop.yml: it has no list of groups" in one for one in found] == [True] * count
