@@ -359,7 +359,10 @@ def test_upgrade(loki, labels):
 
 
 def test_it_goes_away_and_leaves_its_data():
-    """And the agents with it, in the same run: alone it is refused, as their lines would have nowhere to go."""
+    """And the agents with it, in the same run: alone it is refused, as their lines would have nowhere to go.
+
+    The last test of the scenario: what needs Loki has a file whose name is before this one's.
+    """
     run = site(loki_state="absent")
     assert run.rc != 0
     assert "reads logs, but the inventory has no host in the group loki" in run.said
